@@ -138,10 +138,11 @@ class Consumer(GroupConsumer):
         redis, in_flight = connections.commands, self._in_flight
         if self._unconfirmed.doubt is not Doubt.NOTHING:
             await self._end_blocking_reads()
-            counted, given = self._unconfirmed.doubt is Doubt.COUNTED, self._unconfirmed.given
+            counted, in_flight.unanswered = self._unconfirmed.doubt is Doubt.COUNTED, self._unconfirmed.given
             here = self._away.here(self._discovery.joined)
-            await in_flight.give_back_unconfirmed(redis, here, counted=counted, given=given)
+            await in_flight.give_back_unconfirmed(redis, here, counted=counted)
             self._unconfirmed.settled(away=self._away.streams)
+            in_flight.unanswered = ()
             self._reclaims.begin_anew()
         # In every turn: what has arrived is leased, and its lease must be renewed even if no caller waits.
         with self._unconfirmed.reading(Doubt.COUNTED):
@@ -326,11 +327,10 @@ class Consumer(GroupConsumer):
 
     @override
     async def _let_go(self, redis: Redis) -> None:
-        doubt = self._unconfirmed.doubt
+        doubt, self._in_flight.unanswered = self._unconfirmed.doubt, self._unconfirmed.given
         await self._in_flight.give_back(
             redis,
             self._away.here(self._discovery.joined),
             unconfirmed=doubt is not Doubt.NOTHING,
             counted=doubt is Doubt.COUNTED,
-            unanswered=self._unconfirmed.given,
         )

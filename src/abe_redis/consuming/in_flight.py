@@ -273,20 +273,17 @@ class InFlight(Leases):
         """Entries to release that somebody may have dropped, each with what tells whether its lease lasts."""
         return {held.key: self.sure_of(held) for held in given if held.may_be_put_back and not held.lost}
 
-    async def give_back_unconfirmed(
-        self, redis: Redis, streams: list[str], *, counted: bool = True, given: Iterable[Held] = ()
-    ) -> None:
+    async def give_back_unconfirmed(self, redis: Redis, streams: list[str], *, counted: bool = True) -> None:
         """Release what a failed read may have leased to us although its answer was lost.
 
         Args:
             streams: Every stream it may have read.
             counted: Whether Redis counted the read as a delivery, as it does for a blocking read.
-            given: Prefetched entries that were released, without an answer.
         """
         if not self.may_take_all or not streams:
             return
         kept = (*self._every(), *self._letting_go.values(), *self._unsaid.values())
-        known = {held.key: held.begun for held in given} | {held.key: release.KEEP for held in kept}
+        known = {held.key: held.begun for held in self.unanswered} | {held.key: release.KEEP for held in kept}
         await release.release(
             *(redis, self._group, self._consumer, streams, known),
             everything=True,
@@ -295,13 +292,7 @@ class InFlight(Leases):
         )
 
     async def give_back(
-        self,
-        redis: Redis,
-        streams: list[str],
-        *,
-        unconfirmed: bool,
-        counted: bool = True,
-        unanswered: Iterable[Held] = (),
+        self, redis: Redis, streams: list[str], *, unconfirmed: bool, counted: bool = True
     ) -> None:
         """Ack what is finished, bury what cannot be handled, and give back the rest.
 
@@ -311,7 +302,6 @@ class InFlight(Leases):
             streams: Every stream this consumer reads, unless it is away; it leaves their groups.
             unconfirmed: A read is unconfirmed, so Redis may have leased more entries than we know.
             counted: As for `give_back_unconfirmed`.
-            unanswered: Its `given`.
         """
         self.is_closing = True
         await self.ack(redis)
@@ -319,7 +309,8 @@ class InFlight(Leases):
         await self.return_late(redis)
         with contextlib.suppress(*failures.FAILURES):  # else others bury it
             await self.bury(redis)
-        known = {held.key: held.begun for held in unanswered} | dict.fromkeys(self._unsaid, release.KEEP)
+        known = {held.key: held.begun for held in self.unanswered}
+        known |= dict.fromkeys(self._unsaid, release.KEEP)
         await self.say_counts(redis)
         condemned = (held for held, _ in self._condemned)
         delivered = (held for held in self.delivered_events.values() if not held.is_at_work)
