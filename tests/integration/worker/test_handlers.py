@@ -197,6 +197,9 @@ async def test_a_worker_that_ends_while_a_result_waits_says_that_the_handler_had
             await anyio.sleep_forever()
         return "a result"
 
+    async def both_began() -> bool:
+        return len(runs) == 2
+
     def worker() -> EventWorker:
         return EventWorker(
             make_backend(), handle, group="g", respond_to="answers", concurrency=2, drain_seconds=0.1
@@ -205,6 +208,7 @@ async def test_a_worker_that_ends_while_a_result_waits_says_that_the_handler_had
     await redis.rpush("answers", "in the way")  # type: ignore[misc, unused-ignore]
     await publish(make_backend(), 1, 2)
     async with at_work(worker()):
+        await until(both_began)
         await until(lambda: log_says(caplog, "The result of event"))
     said = [one for one in caplog.messages if "the worker ends" in one]
     assert len(said) == 2
