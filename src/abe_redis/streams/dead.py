@@ -11,7 +11,7 @@ from abe_redis.runtime import plurals
 from abe_redis.streams import names, slots
 from abe_redis.streams.lease import Leased
 from abe_redis.streams.losses import say_gone
-from abe_redis.streams.renewal import AGAIN, Sure, never
+from abe_redis.streams.renewal import Sure, ask_and_confirm, never
 from abe_redis.streams.scripts import Argument, Script
 
 ONLY, FIRST = b"abe:only", b"abe:first"
@@ -106,9 +106,11 @@ async def bury(
         begun,
     ]
     whose = "by hand" if by_hand else int(in_hand)
-    answer = await _BURY(redis, keys, [*arguments, int(sure()), whose, "ask", hold, *more])
-    if answer == AGAIN.encode():
-        answer = await _BURY(redis, keys, [*arguments, int(sure()), whose, "confirm", hold, *more])
+
+    async def say(how: str) -> Any:  # noqa: ANN401 - what a script answers
+        return await _BURY(redis, keys, [*arguments, int(sure()), whose, how, hold, *more])
+
+    answer = await ask_and_confirm(say)
     say_gone(stream, group, [entry_id] if answer < 0 else [])
     return bool(answer != 0)
 

@@ -18,7 +18,7 @@ from abe_redis.streams.beyond_end import say_set_back
 from abe_redis.streams.lease import Leased, Portion, Taken, fields_of, take
 from abe_redis.streams.losses import say_gone, say_put_back, say_unlisted
 from abe_redis.streams.patterns import Patterns
-from abe_redis.streams.renewal import AGAIN, Sure, never
+from abe_redis.streams.renewal import Sure, ask_and_confirm, never
 from abe_redis.streams.scripts import Argument, Script
 
 
@@ -258,10 +258,11 @@ async def start(redis: Redis, owner: Owner, entry: Leased, *, sure: Sure = never
     keys = [stream, names.owner(stream, group), names.due(stream, group), names.records(stream)]
     keys.append(names.pending(stream, group))
     arguments: list[Argument] = [owner.group, owner.consumer, owner.token, entry.id, entry.deliveries]
-    said = (await _START(redis, keys, [*arguments, int(sure()), "ask"])).decode()
-    if said == AGAIN:
-        said = (await _START(redis, keys, [*arguments, int(sure()), "confirm"])).decode()
-    state: Start = said
+
+    async def say(how: str) -> Any:  # noqa: ANN401 - what a script answers
+        return await _START(redis, keys, [*arguments, int(sure()), how])
+
+    state: Start = (await ask_and_confirm(say)).decode()
     say_gone(stream, owner.group, [entry.id] if state == "lost" else [])
     return state
 

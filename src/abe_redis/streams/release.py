@@ -7,6 +7,7 @@ whatever its own lease time is. RETRYCOUNT sets the count that XREADGROUP and XC
 from collections.abc import Callable, Mapping, Sequence
 from itertools import batched
 from types import MappingProxyType
+from typing import Any
 
 from redis.asyncio import Redis
 
@@ -15,7 +16,7 @@ from abe_redis.schemas import MAX_DELAY_SECONDS
 from abe_redis.streams import names, slots
 from abe_redis.streams.lease import by_stream
 from abe_redis.streams.losses import say_gone
-from abe_redis.streams.renewal import AGAIN, Sure, never
+from abe_redis.streams.renewal import Sure, ask_and_confirm, never
 from abe_redis.streams.scripts import Argument, Script
 
 _POSTPONE = Script.load("postpone")
@@ -71,9 +72,11 @@ async def postpone(
     arguments += (0 if counted else 1, begun)
     keys = [stream, names.due(stream, group), names.records(stream)]
     whose = "by hand" if by_hand else int(in_hand)
-    answer = await _POSTPONE(redis, keys, [*arguments, int(sure()), whose, "ask", hold, why])
-    if answer == AGAIN.encode():
-        answer = await _POSTPONE(redis, keys, [*arguments, int(sure()), whose, "confirm", hold, why])
+
+    async def say(how: str) -> Any:  # noqa: ANN401 - what a script answers
+        return await _POSTPONE(redis, keys, [*arguments, int(sure()), whose, how, hold, why])
+
+    answer = await ask_and_confirm(say)
     say_gone(stream, group, [entry_id] if answer < 0 else [])
     return bool(answer > 0)
 

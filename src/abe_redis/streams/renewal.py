@@ -3,7 +3,7 @@
 An entry that a consumer has in flight and that somebody dropped is put back.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -93,6 +93,16 @@ async def _each_held(
 AGAIN = "again"
 """The answer of a script that found an entry in another state than its sender has it, and changed nothing. A
 sender that still has the entry repeats the command."""
+
+
+async def ask_and_confirm[Answer](say: Callable[[str], Awaitable[Answer]]) -> Answer:
+    """Send a command, and again when Redis answers that it sees the entry otherwise: see `AGAIN`.
+
+    Args:
+        say: Sends it, with the word that it is given; what it tells of a lease is asked each time.
+    """
+    answer = await say("ask")
+    return await say("confirm") if answer == AGAIN.encode() else answer
 
 
 async def hold(
