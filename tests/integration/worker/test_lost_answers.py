@@ -85,12 +85,14 @@ async def working(
     *,
     ordered: bool,
     lease: float = 1,
+    concurrency: int = 1,
+    **settings: Any,
 ) -> AsyncIterator[RefusingProxy]:
     """A worker behind a proxy, and one event."""
     async with RefusingProxy(server.port) as proxy:
         url = f"redis://127.0.0.1:{proxy.port}/0"
-        backend = make_backend(redis_url=url, redis_stream_lease_seconds=lease)
-        worker = EventWorker(backend, handler, ordered=ordered, policy=policy)
+        backend = make_backend(redis_url=url, redis_stream_lease_seconds=lease, **settings)
+        worker = EventWorker(backend, handler, ordered=ordered, policy=policy, concurrency=concurrency)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(worker.run)
             yield proxy

@@ -1,21 +1,16 @@
 """What a worker does when Redis has given it events, and the answer to that is lost."""
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from typing import Any
+from collections.abc import Sequence
 
-import anyio
 import pytest
 from redis.asyncio import Redis
 
-from abe_redis import Event, EventWorker, Retry
+from abe_redis import Event, Retry
 from tests.integration.conftest import MakeBackend, until
-from tests.refusing_proxy import RefusingProxy
+from tests.integration.worker.test_lost_answers import STREAM, is_finished, working
 from tests.servers import Server
 
 pytestmark = pytest.mark.one_server
-
-STREAM = "slack_events"
 
 
 class Handler:
@@ -30,29 +25,6 @@ class Handler:
         deliveries.append(event.deliveries)
         if len(deliveries) <= self.failures.get(event["n"], 0):
             raise ValueError("not yet")
-
-
-@asynccontextmanager
-async def working(
-    make_backend: MakeBackend, server: Server, handler: Handler
-) -> AsyncIterator[RefusingProxy]:
-    async with RefusingProxy(server.port) as proxy:
-        backend = make_backend(
-            redis_url=f"redis://127.0.0.1:{proxy.port}/0",
-            redis_stream_lease_seconds=3600,
-            redis_stream_max_deliveries=2,
-        )
-        worker = EventWorker(backend, handler, concurrency=4, policy=lambda *_: Retry(delay=0.5))
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(worker.run)
-            yield proxy
-            await worker.shutdown()
-        await backend.close()
-
-
-async def is_finished(redis: Redis) -> bool:
-    groups: Any = await redis.xinfo_groups(STREAM)
-    return bool(groups) and groups[0]["pending"] == 0 and groups[0]["lag"] in {0, None}
 
 
 @pytest.mark.parametrize("failures", [0, 2], ids=["handled", "buried"])
@@ -70,7 +42,13 @@ async def test_only_what_a_handler_began_counts_when_two_answers_are_lost_at_onc
             admin.xadd(STREAM, {"data": '{"n": 2}'})
         return True
 
-    async with working(make_backend, server, handler) as proxy:
+    async with working(
+        *(make_backend, server, handler, lambda *_: Retry(delay=0.5)),
+        ordered=False,
+        lease=3600,
+        concurrency=4,
+        redis_stream_max_deliveries=2,
+    ) as proxy:
         proxy.loses = lose
         await make_backend().publish(STREAM, {"n": 1})
         await until(lambda: is_done(handler, failures))
