@@ -36,14 +36,17 @@ async def order(context: Context) -> AsyncIterator[Finding]:
         found = True
         yield finding
     if owners and not found:
-        yield _nothing_found(owners, context.settings.redis_stream_partitions)
+        yield _nothing_found(streams, owners, context.settings.redis_stream_partitions)
 
 
-def _nothing_found(owners: "_Owners", partitions: int) -> Finding:
+def _nothing_found(streams: Iterable[StreamStats], owners: "_Owners", partitions: int) -> Finding:
     """That nothing breaks the order; or that nobody can know, since the numbers of publishers do not show."""
-    spread = {topic for stream, _ in owners if (topic := names.topic_of(stream))}
+    ordered = {group for _, group in owners}
+    # Nobody owns a stream whose group was paused before a worker found it.
+    read = [stats.stream for stats in streams if any(group.name in ordered for group in stats.groups)]
+    spread = {topic for stream in read if (topic := names.topic_of(stream))}
     if partitions > 1:
-        spread |= {stream for stream, _ in owners if not names.topic_of(stream)}
+        spread |= {stream for stream in read if not names.topic_of(stream)}
     if not spread:
         return ok("In groups of ordered workers, nothing breaks the order of a conversation.")
     return ok(

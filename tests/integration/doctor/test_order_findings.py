@@ -143,6 +143,24 @@ async def test_partitions_that_were_changed_while_events_were_unfinished(server:
         await until_found(server, "nothing was found that breaks the order")  # publishers changed cleanly
 
 
+async def test_a_partition_that_was_paused_before_a_worker_found_it_counts_as_one(server: Server) -> None:
+    await publish(server, 1)
+    partition = f"{TOPIC}:p{partition_of('C8', 4)}"
+    handler = Holding()
+    async with working(server, handler, ordered=True):
+        await until(lambda: _is(handler.begun == 1))
+        told = await anyio.to_thread.run_sync(
+            lambda: run_command(
+                "group", "pause", partition, "default", env=os.environ | {"REDIS_URL": server.url}
+            )
+        )
+        assert told.returncode == 0, told.stderr
+        await publish(server, 2, partitions=4)
+        finding = await until_found(server, "nothing was found that breaks the order")
+        assert f"Streams do not show whether all publishers of {TOPIC!r} have the same" in finding.found
+        handler.opened.set()
+
+
 def channel_of(partition: int) -> str:
     """A channel whose conversation is in this one of four partitions."""
     return next(name for number in range(100) if partition_of(name := f"C{number}", 4) == partition)
