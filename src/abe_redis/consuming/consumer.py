@@ -138,11 +138,9 @@ class Consumer(GroupConsumer):
         redis, in_flight = connections.commands, self._in_flight
         if self._unconfirmed.doubt is not Doubt.NOTHING:
             await self._end_blocking_reads()
-            counted, in_flight.unanswered = self._unconfirmed.doubt is Doubt.COUNTED, self._unconfirmed.given
             here = self._away.here(self._discovery.joined)
-            await in_flight.give_back_unconfirmed(redis, here, counted=counted)
+            await in_flight.give_back_unconfirmed(redis, here, self._unconfirmed)
             self._unconfirmed.settled(away=self._away.streams)
-            in_flight.unanswered = ()
             self._reclaims.begin_anew()
         # In every turn: what has arrived is leased, and its lease must be renewed even if no caller waits.
         with self._unconfirmed.reading(Doubt.COUNTED):
@@ -327,10 +325,4 @@ class Consumer(GroupConsumer):
 
     @override
     async def _let_go(self, redis: Redis) -> None:
-        doubt, self._in_flight.unanswered = self._unconfirmed.doubt, self._unconfirmed.given
-        await self._in_flight.give_back(
-            redis,
-            self._away.here(self._discovery.joined),
-            unconfirmed=doubt is not Doubt.NOTHING,
-            counted=doubt is Doubt.COUNTED,
-        )
+        await self._in_flight.give_back(redis, self._away.here(self._discovery.joined), self._unconfirmed)

@@ -11,6 +11,7 @@ from abe_redis.consuming.duplicates import Recognition
 from abe_redis.consuming.held import Buffer, Held
 from abe_redis.consuming.leases import Leases
 from abe_redis.consuming.settling import may_work_later
+from abe_redis.consuming.unconfirmed import Doubt, Unconfirmed
 from abe_redis.events import codec
 from abe_redis.events.arrival import arrival_of
 from abe_redis.events.event import Event, Holder, merged_types_of, trace_of
@@ -273,35 +274,32 @@ class InFlight(Leases):
         """Entries to release that somebody may have dropped, each with what tells whether its lease lasts."""
         return {held.key: self.sure_of(held) for held in given if held.may_be_put_back and not held.lost}
 
-    async def give_back_unconfirmed(self, redis: Redis, streams: list[str], *, counted: bool = True) -> None:
-        """Release what a failed read may have leased to us although its answer was lost.
+    async def give_back_unconfirmed(self, redis: Redis, streams: list[str], reads: Unconfirmed) -> None:
+        """Release what reads may have leased to us although their answers were lost.
 
         Args:
-            streams: Every stream it may have read.
-            counted: Whether Redis counted the read as a delivery, as it does for a blocking read.
+            streams: Every stream they may have read.
+            reads: Tells whether Redis counted a delivery, and which events were released without an answer.
         """
         if not self.may_take_all or not streams:
             return
         kept = (*self._every(), *self._letting_go.values(), *self._unsaid.values())
-        known = {held.key: held.begun for held in self.unanswered} | {held.key: release.KEEP for held in kept}
+        known = {held.key: held.begun for held in reads.given} | {held.key: release.KEEP for held in kept}
         await release.release(
             *(redis, self._group, self._consumer, streams, known),
             everything=True,
-            counted=counted,
+            counted=reads.doubt is Doubt.COUNTED,
             stays=True,
         )
 
-    async def give_back(
-        self, redis: Redis, streams: list[str], *, unconfirmed: bool, counted: bool = True
-    ) -> None:
+    async def give_back(self, redis: Redis, streams: list[str], reads: Unconfirmed) -> None:
         """Ack what is finished, bury what cannot be handled, and give back the rest.
 
         Only deliveries to a handler count.
 
         Args:
             streams: Every stream this consumer reads, unless it is away; it leaves their groups.
-            unconfirmed: A read is unconfirmed, so Redis may have leased more entries than we know.
-            counted: As for `give_back_unconfirmed`.
+            reads: Tells whether Redis may have leased more entries than we know, as above.
         """
         self.is_closing = True
         await self.ack(redis)
@@ -309,7 +307,7 @@ class InFlight(Leases):
         await self.return_late(redis)
         with contextlib.suppress(*failures.FAILURES):  # else others bury it
             await self.bury(redis)
-        known = {held.key: held.begun for held in self.unanswered}
+        known = {held.key: held.begun for held in reads.given}
         known |= dict.fromkeys(self._unsaid, release.KEEP)
         await self.say_counts(redis)
         condemned = (held for held, _ in self._condemned)
@@ -322,8 +320,8 @@ class InFlight(Leases):
         if streams:
             await release.release(
                 *(redis, self._group, self._consumer, streams, known),
-                everything=unconfirmed and self.may_take_all,
-                counted=counted,
+                everything=reads.doubt is not Doubt.NOTHING and self.may_take_all,
+                counted=reads.doubt is Doubt.COUNTED,
                 leaves=True,
                 in_hand=self._in_hand(given),
             )

@@ -52,8 +52,6 @@ class Leases(Settling):
         """The same, for events that no handler has any more."""
         self._parted: dict[tuple[str, str], Held] = {}
         """Events that other consumers may hold by now, so that we do not renew them."""
-        self.unanswered: Sequence[Held] = ()
-        """Prefetched events that were released, without an answer."""
         self._aside: list[Held] = []
         """Prefetched events of streams that are away, which hold up no others in the buffer."""
 

@@ -11,6 +11,7 @@ from redis.exceptions import ResponseError
 from abe_redis import Event, Settings
 from abe_redis.consuming.held import Held
 from abe_redis.consuming.in_flight import InFlight
+from abe_redis.consuming.unconfirmed import Doubt, Unconfirmed
 from abe_redis.events import codec
 from abe_redis.streams import lease, names
 from abe_redis.streams.hold_times import GIVEN_BACK_MS
@@ -27,6 +28,12 @@ class Nobody:
 
 def empty(**settings: Any) -> InFlight:
     return InFlight(Settings(**settings), "g", "me", Nobody(), deque[Held]())
+
+
+def reads_in(doubt: Doubt) -> Unconfirmed:
+    reads = Unconfirmed()
+    reads.leave(doubt)
+    return reads
 
 
 async def add(redis: Redis, *entries: dict[Any, Any], stream: str = A) -> None:
@@ -248,9 +255,9 @@ async def test_events_of_an_unconfirmed_read_go_back_if_the_name_is_ours_alone(
     leased = await taken(commands)
     in_flight = empty(redis_stream_consumer=name)
     (seen,) = in_flight.accept(leased[:1])
-    await in_flight.give_back_unconfirmed(commands, [])
+    await in_flight.give_back_unconfirmed(commands, [], reads_in(Doubt.COUNTED))
     assert {row[1] for row in (await rows(commands, A)).values()} == {1}
-    await in_flight.give_back_unconfirmed(commands, [A])
+    await in_flight.give_back_unconfirmed(commands, [A], reads_in(Doubt.COUNTED))
     found = await rows(commands, A)
     given_back = [found[entry.id][2] > GIVEN_BACK_MS for entry in leased]
     assert given_back == ([False, True, True] if name is None else [False] * 3)
@@ -258,17 +265,19 @@ async def test_events_of_an_unconfirmed_read_go_back_if_the_name_is_ours_alone(
     assert list(in_flight.buffer) == [seen]
 
 
-@pytest.mark.parametrize(("name", "unconfirmed"), [(None, True), (None, False), ("me", True)])
-async def test_at_the_end_all_is_let_go(commands: Redis, name: str | None, unconfirmed: bool) -> None:
+@pytest.mark.parametrize(
+    ("name", "doubt"), [(None, Doubt.COUNTED), (None, Doubt.NOTHING), ("me", Doubt.COUNTED)]
+)
+async def test_at_the_end_all_is_let_go(commands: Redis, name: str | None, doubt: Doubt) -> None:
     await add(commands, *({"data": f'{{"n":{number}}}'} for number in range(5)))
     leased = await taken(commands)
     in_flight = empty(redis_stream_consumer=name, redis_stream_max_deliveries=2)
     held = in_flight.accept([*leased[:3], leased[3]._replace(deliveries=3)])
     in_flight.finish(delivered_events(in_flight, held[0]))
     delivered_events(in_flight, held[1])
-    await in_flight.give_back(commands, [A], unconfirmed=unconfirmed)
+    await in_flight.give_back(commands, [A], reads_in(doubt))
     found = await rows(commands, A)
-    everything = name is None and unconfirmed
+    everything = name is None and doubt is Doubt.COUNTED
     assert {entry_id: row[1] for entry_id, row in found.items()} == {
         leased[1].id: 1,
         leased[2].id: 0,
@@ -278,7 +287,7 @@ async def test_at_the_end_all_is_let_go(commands: Redis, name: str | None, uncon
     assert [data for data, _ in await letters(commands)] == [b'{"n":3}']
     assert not in_flight.has_finished
     assert list(in_flight.buffer) == []
-    await in_flight.give_back(commands, [], unconfirmed=unconfirmed)
+    await in_flight.give_back(commands, [], reads_in(doubt))
 
 
 @pytest.mark.parametrize("is_dropped", [False, True])

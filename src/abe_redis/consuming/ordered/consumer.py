@@ -19,6 +19,7 @@ from abe_redis.consuming.ordered.owned_stream import State
 from abe_redis.consuming.ordered.ownership import Ownership
 from abe_redis.consuming.ordered.takeover import Takeover
 from abe_redis.consuming.ordered.timer import Timer
+from abe_redis.consuming.unconfirmed import Unconfirmed
 from abe_redis.errors import LeaseLostError
 from abe_redis.events.event import Event
 from abe_redis.runtime import clock
@@ -30,8 +31,7 @@ AHEAD = 128
 """Number of prefetched events that could be handled at the same time."""
 MOST_WAITING = 1000
 MOST_WAITING_BYTES = 4 * 1024 * 1024
-"""Bounds of the waiting entries of a stream, beyond which it is not read. Entries behind a delayed
-conversation count, so the others can get this far past it."""
+"""A stream in which more waits is not read. What waits behind a delayed conversation counts, too."""
 
 _AGAIN_SECONDS = 1.0
 """Pause before a retry of a failed command."""
@@ -346,5 +346,5 @@ class OrderedConsumer(GroupConsumer):
         await self._ownership.quit(redis)
         joined = dict.fromkeys((*streams, *self._discovery.joined))  # also those of other owners
         leaving = [stream for stream in self._away.here(joined) if stream not in at_work]
-        await self._in_flight.give_back(redis, leaving, unconfirmed=False)
+        await self._in_flight.give_back(redis, leaving, Unconfirmed())
         await self._ownership.release_streams(redis, streams)
