@@ -1,6 +1,5 @@
 """The backend that Slack MCP Server loads: `publish`, `consume` and `close` on Redis Streams."""
 
-import asyncio
 import contextlib
 from collections.abc import Collection, Iterable
 from types import TracebackType
@@ -23,7 +22,7 @@ from abe_redis.publishing.partitioner import Conversation
 from abe_redis.publishing.publisher import Publisher
 from abe_redis.runtime import fork
 from abe_redis.runtime.arguments import check_function
-from abe_redis.runtime.per_loop import PerLoop
+from abe_redis.runtime.per_loop import PerLoop, running_loop
 from abe_redis.settings import Settings
 from abe_redis.streams import names
 from abe_redis.streams.patterns import Patterns, narrowed
@@ -290,9 +289,9 @@ class RedisMessageQueueBackend:
         A program that makes it earlier calls this at its start, or what was kept waits for the next event.
 
         Raises:
-            RuntimeError: No event loop is running in this thread.
+            RuntimeError: No event loop of asyncio is running in this thread.
         """
-        asyncio.get_running_loop()
+        running_loop()
         if self.settings.redis_outbox is not None and not self._closed:
             self._shares.here().forward()
 

@@ -10,7 +10,7 @@ from abe_redis.client import failures
 from abe_redis.errors import AbeRedisError, ForkedError, WrongLoopError
 from abe_redis.observability import loop_watch
 from abe_redis.runtime import fork, tasks
-from abe_redis.runtime.per_loop import run_in
+from abe_redis.runtime.per_loop import run_in, running_loop
 from abe_redis.sanitize.secrets import mask
 
 _LOG = logging.getLogger(__name__)
@@ -87,7 +87,7 @@ class Lifecycle:
         Raises:
             WrongLoopError: This is another one.
         """
-        if self._loop is not None and self._loop is not asyncio.get_running_loop():
+        if self._loop is not None and self._loop is not running_loop():
             raise WrongLoopError
 
     def start(self, work: Mapping[str, Callable[[], Awaitable[None]]]) -> None:
@@ -97,7 +97,7 @@ class Lifecycle:
             work: What each task does, by the task's name.
         """
         if not self._tasks and not self.closed:
-            self._loop = asyncio.get_running_loop()
+            self._loop = running_loop()
             loop_watch.of_running_loop().join(self._standstill_seconds)
             self._tasks = tuple(
                 asyncio.create_task(self._until_it_fails(one), name=f"abe-redis {name}")
@@ -122,7 +122,7 @@ class Lifecycle:
 
     async def close(self) -> None:
         """End the tasks and let go of everything; at once and for all callers."""
-        if self._loop is None or self._loop is asyncio.get_running_loop():
+        if self._loop is None or self._loop is running_loop():
             await asyncio.shield(self._close_soon())
         else:  # if the loop no longer runs, the leases of its events have to expire
             await run_in(self._loop, self.close)

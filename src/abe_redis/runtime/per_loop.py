@@ -10,6 +10,21 @@ from abe_redis.runtime import fork
 _LOOK_SECONDS = 0.1
 
 
+def running_loop() -> asyncio.AbstractEventLoop:
+    """The event loop that runs in this thread.
+
+    Raises:
+        RuntimeError: There is none, or it is not asyncio's.
+    """
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        raise RuntimeError(
+            "No event loop of asyncio runs in this thread. Call abe-redis in a coroutine that asyncio.run() "
+            "runs; trio's loop does not serve. A program without a loop uses SyncBackend."
+        ) from None
+
+
 class PerLoop[T]:
     """Makes one `T` for each event loop that asks for it, and anew after a fork.
 
@@ -32,9 +47,9 @@ class PerLoop[T]:
         """The one of the running loop.
 
         Raises:
-            RuntimeError: No loop is running in this thread.
+            RuntimeError: No loop of asyncio is running in this thread.
         """
-        loop = asyncio.get_running_loop()
+        loop = running_loop()
         if self._generation == fork.generation() and (found := self._made.get(loop)) is not None:
             return found
         self._sweep()
@@ -70,7 +85,7 @@ async def run_in(loop: asyncio.AbstractEventLoop, call: Callable[[], Coroutine[A
     Returns:
         Whether it was run to its end; False when that loop does not run.
     """
-    if loop is asyncio.get_running_loop():
+    if loop is running_loop():
         await call()
         return True
     if not loop.is_running():
