@@ -8,7 +8,7 @@ connection, or from a process that was frozen, changes nothing.
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Any, Literal, NamedTuple, Self
 
 from redis.asyncio import Redis
 
@@ -160,6 +160,16 @@ _MOST_LOADED = 1000
 """Entries after which a call of `load` leaves the rest to the next one: an owner has to renew meanwhile."""
 
 
+class Rest(NamedTuple):
+    """What a call of `load` leaves to the next one."""
+
+    start: str
+    """The id from which the next page is read."""
+    put_backs: int | None
+    """How often vanished entries of the group had been put back when the first page was read; None: the next
+    page is the first."""
+
+
 @dataclass(frozen=True, slots=True)
 class Loaded:
     """The result of `load`."""
@@ -172,8 +182,8 @@ class Loaded:
     """Number of unfinished entries that had been removed."""
     left: str
     """The first entry that is left to another consumer, such as an agent; empty if none is."""
-    rest: str
-    """Where the next call goes on; empty when there is no more."""
+    rest: Rest | None
+    """Where the next call goes on; None when there is no more."""
 
 
 async def load(
@@ -185,17 +195,20 @@ async def load(
     idle_seconds: float = 0,
     everybody: bool = False,
     finished_to: str = "",
-    rest: str = "",
+    rest: Rest | None = None,
 ) -> Loaded | None:
     """Lease the group's unfinished entries, some thousand at most.
 
+    If vanished entries are put back between two pages, they may be behind the place from which the next page
+    is read. Then it begins again.
+
     Args:
         owner: Of the stream.
-        after: Only entries behind this id, all of which the owner was given, and has not seen.
+        after: Only entries behind this id, the last one that the owner has seen.
         idle_seconds: Only entries that nobody has renewed for this time.
         everybody: Also entries on which another consumer still has a lease.
         finished_to: The last id up to which the owner knows every entry of the stream that it did not finish.
-        rest: Where the call before this one ended; empty for the first.
+        rest: Where the call before this one ended; None for the first.
 
     Returns:
         None when the stream has another owner.
@@ -213,7 +226,8 @@ async def load(
     ]
     entries: list[tuple[Leased, float]] = []
     first = f"({after}" if after else "-"
-    lost, start, left = 0, rest or first, ""
+    lost, left = 0, ""
+    start, put_backs = rest or Rest(first, None)
     whose = "all" if everybody else "unseen" if after else "free"
     while start and len(entries) < _MOST_LOADED:
         arguments: list[Argument] = [owner.group, owner.consumer, owner.token, owner.lease_ms, start]
@@ -236,7 +250,10 @@ async def load(
             )
             for entry_id, flat, deliveries, wait_ms, again in found
         ]
-    return Loaded(entries, last, lost, left, start)
+        put_backs = answer[8] if put_backs is None else put_backs
+        if not start and whose != "free" and put_backs != answer[8]:
+            return Loaded(entries, last, lost, left, Rest(first, None))
+    return Loaded(entries, last, lost, left, Rest(start, put_backs) if start else None)
 
 
 _START = Script.load("start")

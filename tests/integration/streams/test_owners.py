@@ -132,22 +132,6 @@ async def test_only_what_is_behind_and_was_not_renewed_is_loaded(commands: Redis
     assert (loaded.entries, loaded.last, loaded.lost) == ([], ids[3], 0)
 
 
-@pytest.mark.parametrize("count", [1, 99, 100, 101, 250])
-async def test_what_an_owner_was_given_and_has_not_seen_is_loaded_though_somebody_removed_its_consumer(
-    commands: Redis, count: int
-) -> None:
-    """As when its connection breaks before it has the answer to a read."""
-    seen, *unseen = ids = await hold(commands, A, 2 + count, by="me")
-    postponed = unseen.pop()
-    await owners.own(commands, ME, [A])
-    await commands.zadd(names.due(A, "g"), {postponed: await now_ms(commands) + 60_000})
-    assert await commands.xgroup_delconsumer(A, "g", "me") == len(ids)
-    loaded = await owners.load(commands, ME, A, after=seen)
-    assert loaded is not None
-    assert [(entry.id, entry.deliveries) for entry, _ in loaded.entries] == [(one, 1) for one in unseen]
-    assert list(await rows(commands, A)) == unseen
-
-
 @pytest.mark.parametrize("count", [1, 250])
 async def test_what_an_owner_was_given_and_has_not_seen_is_loaded_at_once_though_somebody_removed_the_group(
     commands: Redis, count: int

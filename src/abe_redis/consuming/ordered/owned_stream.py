@@ -12,6 +12,7 @@ from enum import Enum
 
 from abe_redis.runtime import clock
 from abe_redis.streams import ids
+from abe_redis.streams.owners import Rest
 
 
 class State(Enum):
@@ -33,8 +34,8 @@ class OwnedStream:
     state: State = State.CLAIMED
     last: str = ""
     """The last id that the group was given, as far as we know; empty until the stream was READY."""
-    rest: str = ""
-    """Where the takeover goes on, while it is CLAIMED; empty: at its beginning."""
+    rest: Rest | None = None
+    """Where the takeover goes on, while it is CLAIMED; None: at its beginning."""
     kept_until: float = 0.0
     """The time until which it is not revoked."""
     _revoked_at: float = 0.0

@@ -79,14 +79,14 @@ class Takeover:
         ours = self._ownership.here(State.READY, State.REVOKING)
         self._looked_at = {stream: at for stream, at in self._looked_at.items() if stream in ours}
 
-        rests = dict[str, str]()
+        rests = dict[str, owners.Rest | None]()
 
         async def load(stream: str, owned: OwnedStream) -> bool:
             rests[stream] = await self._load(
                 *(redis, stream, owned),
                 idle_seconds=idle_seconds,
                 finished_to=owned.known_to,
-                rest=rests.get(stream, ""),
+                rest=rests.get(stream),
             )
             self._looked_at[stream] = clock.now()
             return not rests[stream]
@@ -129,9 +129,9 @@ class Takeover:
         idle_seconds: float = 0,
         everybody: bool = False,
         finished_to: str = "",
-        rest: str = "",
-    ) -> str:
-        """Take over some entries of a stream; where the next call goes on, empty if there is no more."""
+        rest: owners.Rest | None = None,
+    ) -> owners.Rest | None:
+        """Take over some entries of a stream; where the next call goes on, None if there is no more."""
         owner = self._ownership.owner
         known = self._in_flight.known(stream)
         loaded = await owners.load(
@@ -143,10 +143,10 @@ class Takeover:
             rest=rest,
         )
         if self._ownership.streams.get(stream) is not owned:  # lost while we asked
-            return ""
+            return None
         if loaded is None:
             self._ownership.lose(stream)
-            return ""
+            return None
         say_lost(stream, owner.group, loaded.lost)
         known |= self._in_flight.known(stream)  # entries finished meanwhile are known, too
         self._take_in([one for one in loaded.entries if one[0][:2] not in known])

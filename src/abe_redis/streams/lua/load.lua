@@ -19,7 +19,9 @@
 -- begun it (else 0); how many entries were removed in the meantime; the id from which the next page begins
 -- ('': there is none); how many entries it put back; the new and the former position of a group that it set
 -- back (else ''): see `beyond_end`; the first entry that it left to another holder (else ''); and how many
--- more entries are lost although they are in the stream still: see `vanished`.
+-- more entries are lost although they are in the stream still: see `vanished`; and how often vanished
+-- entries were put back in the group so far. If that grows from the first page to the last, entries may have
+-- been put back behind the owner's back.
 -- Or an error when there is no such group.
 
 -- include: agents
@@ -30,6 +32,8 @@
 -- include: holder
 -- include: leases
 -- include: given
+-- include: given_up
+-- include: listed
 -- include: postponed
 -- include: settled
 -- include: vanished
@@ -60,10 +64,14 @@ local function is_free(name, idle)
   return idle >= (name == consumer and idle_ms or lease_of(name, said, longest))
 end
 
+local function put_back_what_vanished()
+  local vanished, more_gone, hidden = put_back_vanished(stream, records, due, leases, pending, group, now)
+  gone, put_back, unlisted = gone + more_gone - hidden, put_back + vanished, unlisted + hidden
+end
+
 if from == '-' then
   put_back_given(stream, records, group)
-  local vanished, more_gone, hidden = put_back_vanished(stream, records, due, leases, pending, group, now)
-  gone, put_back, unlisted = gone + more_gone - hidden, vanished, hidden
+  put_back_what_vanished()
   local postponed = redis.call('ZRANGE', due, 0, 999, 'WITHSCORES')
   for i = 1, #postponed, 2 do
     local id, deliveries = postponed[i], postponed_deliveries(postponed[i + 1])
@@ -81,15 +89,24 @@ if from == '-' then
   end
 end
 
--- What the owner was given and has not seen is pending, unless somebody removed its consumer with that.
+-- What the owner was given last, and has not seen, is pending, unless somebody removed its consumer with
+-- that; or settled it, or took it from the consumer. Of what others were given this says nothing.
 local function put_back_unseen()
+  local read = redis.call('HGET', records, 'read ' .. group) or ''
+  local read_from, upto, reader = string.match(read, '^(%S+) (%S+) (.*)$')
+  if read_from ~= seen_to or reader ~= consumer then return end
+  if before(of['last-delivered-id'], upto) then upto = of['last-delivered-id'] end
+  local _, settled = listed_of(pending, records, group)
+  local function is_known(id)
+    return settled and settled[id] or is_given_up(records, group, consumer, id)
+      or #redis.call('XPENDING', stream, group, id, id, 1) > 0 or redis.call('ZSCORE', due, id)
+  end
   local next_id = '(' .. seen_to
   repeat
-    local page = redis.call('XRANGE', stream, next_id, of['last-delivered-id'], 'COUNT', 100)
+    local page = redis.call('XRANGE', stream, next_id, upto, 'COUNT', 100)
     for _, entry in ipairs(page) do
       local id = entry[1]
-      local is_known = #redis.call('XPENDING', stream, group, id, id, 1) > 0 or redis.call('ZSCORE', due, id)
-      if not is_known then
+      if not is_known(id) then
         redis.call('XCLAIM', stream, group, consumer, 0, id, 'TIME', 0, 'RETRYCOUNT', 0, 'FORCE', 'JUSTID')
         note_back(records, group, id, 0)
         put_back = put_back + 1
@@ -97,11 +114,18 @@ local function put_back_unseen()
       next_id = '(' .. id
     end
   until #page < 100
+  redis.call('HDEL', records, 'read ' .. group) -- from now on it is pending, or settled
 end
 
-if seen_to ~= '' and before(seen_to, of['last-delivered-id']) then put_back_unseen() end
+if seen_to ~= '' and before(seen_to, of['last-delivered-id']) then
+  put_back_unseen()
+  put_back_what_vanished() -- of others, whom the owner would leave it to
+end
 
 local rows = redis.call('XPENDING', stream, group, 'IDLE', shortest_ms, from, '+', count)
+local is_first, is_last = from == '-' or seen_to ~= '', #rows < count
+-- What vanishes between two pages may be behind the place where this one begins.
+if is_last and not is_first and whose ~= 'free' then put_back_what_vanished() end
 for _, row in ipairs(rows) do
   local id, holder_name, idle, deliveries = row[1], row[2], row[3], row[4]
   local is_given_back = idle > ten_years_ms
@@ -136,5 +160,6 @@ write_reclaimed(group)
 write_given(group)
 if #found > 0 then note_reached(records, group, found[#found][1]) end
 if lost > 0 then redis.call('HINCRBY', records, 'lost ' .. group, lost) end
-local next_page = #rows == count and '(' .. rows[count][1] or ''
-return {1, of['last-delivered-id'], found, lost + gone, next_page, put_back, moved, left, unlisted}
+local next_page = not is_last and '(' .. rows[count][1] or ''
+local put_backs = put_backs_of(records, group)
+return {1, of['last-delivered-id'], found, lost + gone, next_page, put_back, moved, left, unlisted, put_backs}

@@ -1,5 +1,5 @@
 -- Leases entries that the group was not given yet, as `take_more` does, but only from streams whose owner
--- has every entry that the group was given.
+-- has every entry that the group was given. It notes what it gives, in case the answer is lost: see `load`.
 --
 -- KEYS  per stream: the stream, its records, the sorted set of postponed entries, the key that names its
 --       owner
@@ -36,6 +36,11 @@ for i = 1, #KEYS, 4 do
     local count = math.min(most_of_stream, most - taken)
     failure = read_new(stream, records, due, 4, group, consumer, count, last)
     if failure then break end
+    local read = found[#found]
+    if read and read[1] == stream then
+      local entries = read[2]
+      redis.pcall('HSET', records, 'read ' .. group, last .. ' ' .. entries[#entries][1] .. ' ' .. consumer)
+    end
   end
   looked = looked + 1
 end

@@ -6,6 +6,7 @@ from redis.asyncio import Redis
 
 from abe_redis.operations.groups import Groups
 from abe_redis.operations.scope import Scope
+from abe_redis.streams import manage
 from tests.integration.conftest import MakeBackend
 from tests.integration.consuming.ordered.logged_workers import (
     TOPIC,
@@ -33,6 +34,25 @@ async def test_a_paused_group_is_let_go_and_taken_up_again(make_backend: MakeBac
         assert log.ended["A"] == [0]
         await groups.resume(TOPIC, "default")
         await log.all_ended("A", 2)
+
+
+@pytest.mark.parametrize("by", ["our reset", "XGROUP SETID"])
+async def test_what_a_group_is_made_to_skip_is_skipped(
+    make_backend: MakeBackend, redis: Redis, by: str
+) -> None:
+    backend, log = make_backend(), Log()
+    log.gates["A"] = anyio.Event()
+    await publish(backend, "A", *range(1500))  # of which it reads some thousand ahead
+    async with at_work(worker(backend, log)):
+        await until_true(lambda: log.began["A"])
+        if by == "our reset":
+            await manage.reset(redis, TOPIC, "default", "$", force=True)
+        else:
+            await redis.xgroup_setid(TOPIC, "default", "$")
+        await publish(backend, "A", 1500)
+        log.gates["A"].set()
+        await until_true(lambda: 1500 in log.ended["A"])
+    assert not {*range(1200, 1500)} & {*log.ended["A"]}
 
 
 async def test_a_deleted_stream_starts_anew(make_backend: MakeBackend, redis: Redis) -> None:
