@@ -3,11 +3,12 @@
 import asyncio
 import json
 import time
+from pathlib import Path
 
 import anyio
 import pytest
 
-from abe_redis import RedisMessageQueueBackend, SyncBackend
+from abe_redis import RedisMessageQueueBackend, Settings, SyncBackend
 from abe_redis.publishing import outbox_queue, publisher
 from abe_redis.publishing.outbox_file import OutboxFile
 from tests.integration.conftest import until
@@ -37,16 +38,21 @@ def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-async def begun(own_server: Server, make_queue: MakeQueue) -> RedisMessageQueueBackend:
-    """A process that begins while Redis is there; an ended one has left 0 to 19."""
+async def _left(own_server: Server, make_queue: MakeQueue) -> None:
+    """An ended process has left 0 to 19, and Redis is there."""
     own_server.stop()
     await leave(make_queue, *range(20))
     own_server.start()
+
+
+@pytest.fixture
+async def begun(_left: None, make_queue: MakeQueue) -> RedisMessageQueueBackend:
+    """A process that begins then."""
     return make_queue()
 
 
 @pytest.fixture
-def _slow_disk(begun: RedisMessageQueueBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+def _slow_disk(_left: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Looking into the file takes so long that a publish to Redis would be done before."""
     claim = OutboxFile.claim
 
@@ -82,8 +88,8 @@ async def test_a_cancelled_call_lets_no_later_one_overtake(
 
 
 @pytest.mark.usefixtures("_slow_disk")
-async def test_threads_wait_as_well(own_server: Server, begun: RedisMessageQueueBackend) -> None:
-    with SyncBackend(begun.settings) as backend:
+async def test_threads_wait_as_well(own_server: Server, path: Path) -> None:
+    with SyncBackend(Settings(redis_url=own_server.url, redis_outbox=path)) as backend:
         async with anyio.create_task_group() as group:
             for number in range(20, 24):
                 group.start_soon(anyio.to_thread.run_sync, backend.publish, STREAM, {"n": number})
