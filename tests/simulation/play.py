@@ -12,6 +12,7 @@ from typing import Any
 from abe_redis.client import optional_commands
 from abe_redis.observability.loop_watch import LoopWatch
 from abe_redis.publishing.outbox_delivery import Outbox
+from abe_redis.publishing.outbox_thread import FileThread
 from abe_redis.runtime import arguments
 from abe_redis.streams import trim
 from abe_redis.streams.scripts import LUA, Script
@@ -64,8 +65,9 @@ def small_steps() -> Iterator[None]:
     checks[0].signature = checks[1].signature = lambda _: None
     logging.disable(logging.CRITICAL)
     outbox: Any = Outbox
-    waits, warns = Outbox._do, Outbox._look_first
-    outbox._do, outbox._look_first = _at_once, _say_nothing
+    thread: Any = FileThread
+    waits, warns = FileThread.run, Outbox._look_first
+    thread.run, outbox._look_first = _at_once, _say_nothing
     watched: Any = LoopWatch
     # A thread would look at a loop whose time is not its own.
     watched.__init__ = watched.join = watched.leave = lambda *_: None
@@ -73,14 +75,14 @@ def small_steps() -> Iterator[None]:
         yield
     finally:
         watched.__init__, watched.join, watched.leave = watch
-        outbox._do, outbox._look_first = waits, warns
+        thread.run, outbox._look_first = waits, warns
         telling.tell, worker.describe = told
         checks[0].signature = checks[1].signature = signature
         trim.STEP = step
         logging.disable(disabled)
 
 
-async def _at_once[*A, T](_: Outbox, call: Callable[[*A], T], *args: *A) -> T:
+async def _at_once[*A, T](_: FileThread, call: Callable[[*A], T], *args: *A) -> T:
     """What a thread would do; others have their turn before and after it."""
     await asyncio.sleep(0.001)
     found = call(*args)

@@ -3,13 +3,12 @@
 import logging
 from pathlib import Path
 
-import anyio.to_thread
-
 from abe_redis.client import failures
 from abe_redis.errors import OutboxError
 from abe_redis.publishing import outbox_failures
 from abe_redis.publishing.outbox_file import check
 from abe_redis.publishing.outbox_inherited import Inherited
+from abe_redis.publishing.outbox_thread import FileThread
 from abe_redis.settings import Settings
 
 _LOG = logging.getLogger(__name__)
@@ -67,7 +66,7 @@ class Complaints:
     async def look_for_trouble(self, until: float) -> None:
         """Log now what would keep the outbox from working when Redis is away."""
         try:
-            await anyio.to_thread.run_sync(check, self._path, until)
+            await FileThread(self._path).run(check, self._path, until)
         except OutboxError as error:
             self.tell_of_file(error)
 

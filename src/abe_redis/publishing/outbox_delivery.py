@@ -23,7 +23,6 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import anyio
-import anyio.to_thread
 from redis.exceptions import RedisError
 
 from abe_redis.client import failures
@@ -33,6 +32,7 @@ from abe_redis.events.published import Published
 from abe_redis.publishing import outbox_failures
 from abe_redis.publishing.outbox_appends import Appends
 from abe_redis.publishing.outbox_complaints import Complaints
+from abe_redis.publishing.outbox_failures import OutboxUnreachedError
 from abe_redis.publishing.outbox_fate import Fate, fate_of
 from abe_redis.publishing.outbox_file import OutboxFile, OutboxSize
 from abe_redis.publishing.outbox_held_up import HeldUp, all_of
@@ -40,6 +40,7 @@ from abe_redis.publishing.outbox_kept import Kept
 from abe_redis.publishing.outbox_queue import Queue
 from abe_redis.publishing.outbox_rows import DAMAGED, Batch, Row
 from abe_redis.publishing.outbox_sent import Sent
+from abe_redis.publishing.outbox_thread import FileThread
 from abe_redis.runtime import tasks
 from abe_redis.settings import Settings
 from abe_redis.streams import names, slots
@@ -78,12 +79,12 @@ class Outbox:
         on_delivered: Callable[[str, Published], Awaitable[None]],
     ) -> None:
         self._file = OutboxFile(path)
-        self._appends = Appends(self._file, self._do)
+        self._thread = FileThread(self._file.path)
+        self._appends = Appends(self._file, self._thread)
         self._settings = settings
         self._hard_maxlen = settings.redis_stream_hard_maxlen
         self._open = connections
         self._on_delivered = on_delivered
-        self._one_at_a_time = anyio.CapacityLimiter(1)
         self._work = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._closed = False
@@ -142,7 +143,7 @@ class Outbox:
         until = max(until, _soon(KEEP_SECONDS))
         while True:
             try:
-                number = await self._appends.append(Row(draft), until, behind=True)
+                number = await self._appends.append_behind(Row(draft), until)
             except OutboxFullError as error:
                 if not self._forwards or _soon(_ROOM_SECONDS) > until:
                     raise outbox_failures.not_kept(error) from None
@@ -165,7 +166,7 @@ class Outbox:
     def _is_stopped(self) -> bool:
         return self._closed or self._away or self._complaints.are_any
 
-    def _kept(self, number: int | None, stream: str) -> Kept:
+    def _kept(self, number: int, stream: str) -> Kept:
         self.start()
         self._work.set()
         return Kept(
@@ -182,7 +183,7 @@ class Outbox:
         Raises:
             OutboxError: The file cannot be used.
         """
-        return await self._do(self._file.size)
+        return await self._thread.run(self._file.size)
 
     # What its task does -----------------------------------------------------------------------
 
@@ -239,16 +240,16 @@ class Outbox:
     async def _claim(self, *, is_full: bool) -> list[str]:
         """The writers whose rows to forward; on a full disk, only when Redis answers."""
         if not is_full:
-            return await self._do(self._file.claim)
+            return await self._thread.run(self._file.claim)
         connections = await self._open()
         await connections.revive()
         await connections.commands.ping()
-        return await self._do(self._file.claim_on_full_disk)
+        return await self._thread.run(self._file.claim_on_full_disk)
 
     async def _look_first(self) -> None:
         """Find what publishing waits for, and log what keeps the outbox from working in an outage."""
         try:
-            await self._do(self._file.claim)
+            await self._thread.run(self._file.claim)
         except OutboxError as error:
             if self._complaints.notes_unusable(error):
                 return
@@ -264,17 +265,17 @@ class Outbox:
         try:
             for stream in [one for one in held.first if slots.is_here(connections.commands, one)]:
                 read_to, before = held.read_to, held.try_again(stream)
-                batch = await self._do(self._file.first, writer, before, 1)
+                batch = await self._thread.run(self._file.first, writer, before, 1)
                 await self._send(writer, batch, held, connections, sent)
                 held.read_to = read_to if stream in held.first else min(read_to, before)
-            while any(batch := await self._do(self._file.first, writer, held.read_to)):
+            while any(batch := await self._thread.run(self._file.first, writer, held.read_to)):
                 await self._send(writer, batch, held, connections, sent)
             if not held.first:
                 del self._held_up[writer]
-                await self._do(self._file.release, writer)
+                await self._thread.run(self._file.release, writer)
         except _NotPermittedError:
             del self._held_up[writer]
-            await self._do(self._file.leave, writer)
+            await self._thread.run(self._file.leave, writer)
             self._leaves = True
         finally:
             self._forwards = False
@@ -318,7 +319,7 @@ class Outbox:
                     await self._on_delivered(row.draft.stream, published)
                 held.read_to = row.number
         finally:
-            await self._do(self._file.settle, writer, done, refusals)
+            await self._thread.run(self._file.settle, writer, done, refusals)
             sent.delivered, sent.refused = sent.delivered + len(done), sent.refused + len(refusals)
 
     # The end ----------------------------------------------------------------------------------
@@ -331,18 +332,14 @@ class Outbox:
             await tasks.end(task)
         with contextlib.suppress(OutboxError):
             try:
-                await self._do(self._file.close)
-            except RuntimeError:  # the interpreter ends, so no thread can be started any more
+                await self._thread.run(self._file.close)
+            except OutboxUnreachedError:  # the interpreter ends, so no thread can be started any more
                 self._file.close()
 
     def forsake(self) -> None:
         """Release the file of a loop that has ended without `close`."""
         self._closed = True
         self._file.forsake()
-
-    async def _do[*A, T](self, call: Callable[[*A], T], *args: *A) -> T:
-        """Run a blocking function in a thread, to its end: a cancelled caller leaves a row or none."""
-        return await anyio.to_thread.run_sync(call, *args, limiter=self._one_at_a_time)
 
 
 def _soon(seconds: float) -> float:

@@ -5,15 +5,20 @@ import sqlite3
 from pathlib import Path
 
 from abe_redis.errors import OutboxError, OutboxFullError
+from abe_redis.sanitize.exceptions import describe
 
 
 class OutboxLockedError(OutboxError):
     """Somebody else uses the file at present."""
 
 
+class OutboxUnreachedError(OutboxError):
+    """This process did not get at the file; that says nothing about the file."""
+
+
 def is_unusable(error: OutboxError) -> bool:
     """Whether nobody can read or write the file as it is, until a person has put that right."""
-    return not isinstance(error, OutboxFullError | OutboxLockedError)
+    return not isinstance(error, OutboxFullError | OutboxLockedError | OutboxUnreachedError)
 
 
 def full(path: Path, *, waiting: int, refused: int, most_bytes: int) -> OutboxFullError:
@@ -27,6 +32,15 @@ def full(path: Path, *, waiting: int, refused: int, most_bytes: int) -> OutboxFu
 def foreign(path: Path) -> OutboxError:
     """The file is a database, but not an outbox."""
     return OutboxError(f"The outbox {path} is another program's database. Name another file in REDIS_OUTBOX.")
+
+
+def unforeseen(path: Path, why: Exception | str) -> OutboxError:
+    """What is no failure of the file, but of this process."""
+    said = why if isinstance(why, str) else describe(why)
+    return OutboxUnreachedError(
+        f"This process could not use the outbox {path} ({said}). If that means threads or memory, give it "
+        "more; otherwise please report this as a fault of abe-redis."
+    )
 
 
 def emptied(path: Path) -> OutboxError:

@@ -125,10 +125,13 @@ class OutboxFile:
 
     def append_all(self, appends: Sequence[Append]) -> None:
         """Write rows in one commit, and note their numbers; if that fails, none is written."""
+        numbers: list[int | None] = []
         with self._transaction(max(one.until for one in appends)) as database:
             for one in appends:
-                if not one.behind or self._waits(database, one.row.draft.stream):
-                    one.number = self._append(database, one.row)
+                goes = not one.behind or self._waits(database, one.row.draft.stream)
+                numbers.append(self._append(database, one.row) if goes else None)
+        for one, number in zip(appends, numbers, strict=True):  # only now they are written
+            one.number = number
 
     def _waits(self, database: sqlite3.Connection, stream: str) -> bool:
         """Whether a row of this stream waits that this process forwards."""

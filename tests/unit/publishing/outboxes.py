@@ -1,6 +1,8 @@
 """A back end without a server, and the rows of its outbox."""
 
+import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -29,3 +31,9 @@ async def queue(path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Re
 
 def row(data: bytes = b"{}", **more: Any) -> Row:
     return Row(Draft("slack_events", {b"data": data}, "event:Ev1", "attempt", 60), **more)
+
+
+def rows(path: Path) -> list[tuple[Any, ...]]:
+    """The fields and the identity of each event in the file."""
+    with closing(sqlite3.connect(path)) as database:
+        return database.execute("SELECT fields, identity FROM event ORDER BY number").fetchall()

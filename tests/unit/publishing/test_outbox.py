@@ -2,12 +2,9 @@
 
 import asyncio
 import os
-import sqlite3
 import subprocess
 import sys
-from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import anyio
 import pytest
@@ -24,16 +21,11 @@ from abe_redis.publishing import outbox_file, publisher
 from abe_redis.publishing.outbox_file import OutboxFile, OutboxSize
 from abe_redis.publishing.outbox_kept import Kept
 from tests.patience import PATIENCE
-from tests.unit.publishing.outboxes import NO_SERVER, path, queue, row
+from tests.unit.publishing.outboxes import NO_SERVER, path, queue, row, rows
 
 __all__ = ["path", "queue"]
 
 SECRET = "the-verification-token"
-
-
-def rows(path: Path) -> list[tuple[Any, ...]]:
-    with closing(sqlite3.connect(path)) as database:
-        return database.execute("SELECT fields, identity FROM event ORDER BY number").fetchall()
 
 
 async def test_an_event_that_redis_cannot_take_is_on_disk(
