@@ -39,11 +39,11 @@ async def take(
     count: int,
     wait_seconds: float,
 ) -> ReadResult:
-    """Lease a group's oldest events, and keep them; bury those that cannot be handled.
+    """Lease a group's oldest events, and keep them; bury those that cannot be decoded.
 
     Args:
         connections: The way to Redis.
-        settings: The lease, and how often an event is delivered.
+        settings: The lease.
         taken: For which group and consumer; it keeps what is leased.
         limits: The caller's limits.
         count: How many at most.
@@ -54,7 +54,7 @@ async def take(
     while goes_on and not events:
         buried = len(taken.buried)
         leased = await _lease(connections, settings, taken, limits, count=count, wait_seconds=wait_seconds)
-        events, passed_over = await _opened(connections, settings, taken, leased)
+        events, passed_over = await _opened(connections, taken, leased)
         goes_on = passed_over or len(taken.buried) > buried
     if events:
         note = await _yours(connections, taken)
@@ -92,7 +92,7 @@ async def take_chosen(
 
     Args:
         connections: The way to Redis.
-        settings: The lease, and how often an event is delivered.
+        settings: The lease.
         taken: For which group and consumer; it keeps what is leased.
         ids: The events; they are leased even while they are postponed.
         wanted: Selects among the waiting events, the oldest first, if there are no ids.
@@ -113,7 +113,7 @@ async def take_chosen(
             lease_seconds=settings.redis_stream_lease_seconds,
             postponed=bool(ids),
         )
-    events, _ = await _opened(connections, settings, taken, outcome.leased)
+    events, _ = await _opened(connections, taken, outcome.leased)
     said = [await _yours(connections, taken)] if events else []
     if not chosen:
         said.append(
@@ -196,9 +196,11 @@ async def _waiting(
 
 
 async def _opened(
-    connections: Connections, settings: Settings, taken: AgentRead, leased: Sequence[lease.Leased]
+    connections: Connections, taken: AgentRead, leased: Sequence[lease.Leased]
 ) -> tuple[list[EventView], bool]:
-    """Keep leased entries, and bury those that cannot be handled.
+    """Keep leased entries, and bury those that cannot be decoded.
+
+    How often an entry was delivered is no reason: how often is too often, the group's workers know.
 
     Returns:
         The events; and whether some were for other groups, so that they were passed over.
@@ -209,7 +211,7 @@ async def _opened(
     for entry in leased:
         await anyio.lowlevel.cancel_shielded_checkpoint()  # others have their turn; no lease is forgotten
         try:
-            dead.check_leased(entry, group, settings.redis_stream_max_deliveries)
+            dead.check_for(entry, group)
             dead.open_leased(entry)
         except dead.ForOthersError:
             await acks.ack(connections.commands, group, consumer, [(stream, entry.id)])
@@ -230,7 +232,7 @@ async def _opened(
 def _result(settings: Settings, taken: AgentRead, events: list[EventView], note: str) -> ReadResult:
     if taken.buried:
         note += (
-            f" {len(taken.buried)} that could not be handled went to {names.dead_letters(taken.stream)!r}."
+            f" {len(taken.buried)} that could not be decoded went to {names.dead_letters(taken.stream)!r}."
         )
     if others := [one.id for one in taken.agent_leases.every() if one.call != taken.call]:
         note += (

@@ -31,6 +31,17 @@ def is_deliverable(entry: Leased, max_deliveries: int) -> bool:
     return ONLY not in entry.fields and entry.deliveries <= max_deliveries
 
 
+def check_for(entry: Leased, group: str) -> None:
+    """Check that a leased entry is for this group.
+
+    Raises:
+        ForOthersError: It is for another group.
+    """
+    only = entry.fields.get(ONLY)
+    if only is not None and only != group.encode():
+        raise ForOthersError
+
+
 def check_leased(entry: Leased, group: str, max_deliveries: int) -> None:
     """Check that a leased entry can be delivered in this group.
 
@@ -38,9 +49,7 @@ def check_leased(entry: Leased, group: str, max_deliveries: int) -> None:
         ForOthersError: It is for another group.
         PoisonEntryError: No delivery finished it, up to the limit.
     """
-    only = entry.fields.get(ONLY)
-    if only is not None and only != group.encode():
-        raise ForOthersError
+    check_for(entry, group)
     if entry.deliveries > max_deliveries:
         raise PoisonEntryError(f"delivered {plurals.count(entry.deliveries - 1, 'time')} without an ack")
 

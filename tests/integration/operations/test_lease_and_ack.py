@@ -6,8 +6,9 @@ import anyio
 import pytest
 from redis.asyncio import Redis
 
-from abe_redis import Operations
+from abe_redis import Event, EventWorker, Operations, Retry
 from abe_redis.operations.agent_leases import AgentLeases
+from abe_redis.schemas import EventView
 from abe_redis.streams import names
 from abe_redis.streams.owners import Owner
 from tests.integration.conftest import MakeBackend, pending, take_one
@@ -113,3 +114,44 @@ async def test_a_quiet_agent_gives_back_uncounted(make_backend: MakeBackend) -> 
         async with make_backend().consume(group="agents") as events:
             assert (await take_one(events)).deliveries == 1
         tasks.cancel_scope.cancel()
+
+
+@pytest.mark.promise("What a person or an agent leases by hand is buried only if it cannot be decoded")
+@pytest.mark.parametrize("chosen", [False, True], ids=["oldest", "chosen"])
+@pytest.mark.parametrize("origin", ["mcp", "cli"])
+async def test_how_often_is_too_often_only_workers_say(
+    make_backend: MakeBackend, redis: Redis, origin: Any, *, chosen: bool
+) -> None:
+    patient = make_backend(redis_stream_max_deliveries=20)
+    await patient.publish("slack_events", {"n": 1})
+    tries = list[int]()
+
+    async def fail(event: Event) -> None:
+        tries.append(event.deliveries)
+        if len(tries) <= 7:
+            raise RuntimeError
+
+    def wait_in_the_end(event: Event, _: BaseException) -> Retry:
+        return Retry(1 if event.deliveries == 7 else 0)
+
+    worker = EventWorker(patient, fail, group="bot", policy=wait_in_the_end)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(worker.run)
+        while await redis.zcount(names.due("slack_events", "bot"), 1, "+inf") == 0 or len(tries) < 7:
+            await anyio.sleep(0.01)
+        await worker.shutdown()
+    by_hand = Operations(make_backend(redis_stream_max_deliveries=5), origin=origin)
+    (published,) = (await by_hand.peek(stream="slack_events")).events
+    leased = list[EventView]()
+    while not leased:  # the oldest ones when they are due
+        leased = (await by_hand.lease(group="bot", ids=[published.id] if chosen else ())).events
+    (event,) = leased
+    assert event.deliveries == 8
+    assert await redis.exists(names.dead_letters("slack_events")) == 0
+    await by_hand.release()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(EventWorker(patient, fail, group="bot").run)
+        while len(tries) < 8:
+            await anyio.sleep(0.01)
+        tasks.cancel_scope.cancel()
+    assert tries[-1] == 8
