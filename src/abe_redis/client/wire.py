@@ -162,7 +162,7 @@ class Wire(asyncio.Protocol):
                 continue
             try:
                 self._send(words, answer)
-            except (TypeError, ValueError) as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is, the caller must hear of it
                 answer.set_exception(error)
 
     def _send(self, words: Words, answer: Promise) -> None:

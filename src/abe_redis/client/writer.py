@@ -80,8 +80,8 @@ class Writer:
             self._flush()
 
     def _flush(self) -> None:
+        data = b"".join(self._waiting)  # first: if that fails, nothing may overtake what waits
+        self._waiting.clear()
         self.state = State.IDLE
-        if self._waiting:
-            data = b"".join(self._waiting)
-            self._waiting.clear()
+        if data:
             self._write(data)

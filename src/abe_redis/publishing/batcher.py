@@ -13,11 +13,13 @@ from collections.abc import Callable, Sequence
 from copy import copy
 from typing import TYPE_CHECKING, Protocol
 
+from redis.exceptions import ConnectionError as LostError
 from redis.exceptions import NoScriptError, ResponseError
 
 from abe_redis.client import failures
 from abe_redis.client.calls import Promise, Words
 from abe_redis.publishing.waiter import Waiter
+from abe_redis.sanitize.exceptions import describe
 from abe_redis.streams import seen
 from abe_redis.streams.publish import Answer, Draft, Row, command, rows
 
@@ -86,8 +88,8 @@ class Batcher:
             waiter = Waiter(loop=self._loop)
             batch = _Batch(self._ended)
             if self._under_way:
-                self._gathering[slot] = batch
                 self._loop.call_soon(self._send_gathered, slot, batch)
+                self._gathering[slot] = batch
         batch.add(draft, waiter)
         if len(batch.drafts) == MOST or batch.size >= MOST_BYTES or slot not in self._gathering:
             self._gathering.pop(slot, None)
@@ -116,6 +118,14 @@ class Batcher:
 
     def _ended(self, batch: "_Batch", found: Answer | Exception) -> None:
         self._under_way.pop(batch, None)
+        try:
+            self._pass_on(batch, found)
+        except Exception as error:
+            # Nothing watches over this batch any more, and the connection knows its other calls only.
+            batch.fail(LostError(f"the server sent an invalid answer: {describe(error)}"))
+            raise
+
+    def _pass_on(self, batch: "_Batch", found: Answer | Exception) -> None:
         if isinstance(found, NoScriptError) and not batch.in_full:
             batch.in_full = True
             self._send(batch)

@@ -6,6 +6,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import pytest
+
+from abe_redis.client import wire
 from abe_redis.client.transport import Transport
 from tests.unit.client.transports import _nobody_complains
 from tests.unit.fake_server import (
@@ -82,6 +85,26 @@ async def test_no_more_bytes_than_allowed_are_unanswered() -> None:
         # One that is too large by itself goes all the same.
         gate.open(1)
         assert await transport.call("SET", b"x" * 10_000) == b"x" * 10_000
+
+
+async def test_a_waiting_call_that_cannot_be_sent_fails_and_the_next_ones_go_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pack = wire._pack
+
+    def packed(words: Any) -> bytes:
+        if words[-1] == 1:
+            raise MemoryError
+        return pack(words)
+
+    monkeypatch.setattr(wire, "_pack", packed)
+    async with valve(max_calls=1) as (transport, server, gate):
+        calls = [asyncio.ensure_future(transport.call("ECHO", n)) for n in range(3)]
+        await until(lambda: len(server.commands) == 1)
+        gate.open(3)
+        first, second, third = await asyncio.gather(*calls, return_exceptions=True)
+    assert (first, third) == (b"0", b"2")
+    assert isinstance(second, MemoryError)
 
 
 async def test_newcomers_do_not_overtake_those_who_wait() -> None:

@@ -1,6 +1,7 @@
 """The writer: one write for all that is sent at a time, and none while the socket is full."""
 
 import asyncio
+from typing import Any, cast
 
 import pytest
 
@@ -73,3 +74,15 @@ async def test_a_cleared_command_is_not_written() -> None:
     assert socket.writer.waiting == 0
     await go_round()
     assert socket.written == [b"a"]
+
+
+async def test_nothing_overtakes_what_could_not_be_written_together() -> None:
+    """Else answers would go to other callers than those who asked."""
+    socket = Socket()
+    socket.writer.send(b"a")
+    socket.writer.send(cast("Any", "no memory for it, for instance"))
+    with pytest.raises(TypeError):
+        socket.writer.resume()
+    socket.writer.send(b"c")
+    assert (socket.written, socket.writer.waiting) == ([b"a"], 2)
+    socket.writer.clear()

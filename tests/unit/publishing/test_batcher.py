@@ -1,74 +1,19 @@
-"""The coalescer against a server that answers when it is told to."""
+"""The batcher against a server that answers when it is told to."""
 
 import asyncio
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from redis.exceptions import ConnectionError as LostError
-from redis.exceptions import NoPermissionError, NoScriptError, ResponseError
+from redis.exceptions import NoPermissionError, NoScriptError
 
-from abe_redis.client.calls import Promise, Words
+from abe_redis.client.calls import Words
 from abe_redis.events.published import Published
 from abe_redis.publishing.batcher import MOST, MOST_BYTES, Batcher
 from abe_redis.streams import seen
-from abe_redis.streams.publish import Draft
 from tests.unit.fake_server import turns
+from tests.unit.publishing.batches import Server, batcher, draft, row, runs, server
 
-STATE = b"9 3 0 0 1"
-"""The state of a stream: at level 3, and with keys of earlier versions; so the calls stay in full."""
-
-
-@dataclass
-class Server:
-    """Keeps what is sent until it is told what to answer."""
-
-    sent: list[tuple[Words, Promise]] = field(default_factory=list)
-    error: Exception | None = None
-    is_cluster: bool = False
-
-    def send(self, words: Words, promise: Promise) -> None:
-        if self.error is not None:
-            raise self.error
-        self.sent.append((words, promise))
-
-    def slot(self, key: str) -> int:
-        return ord(key[0]) if self.is_cluster else 0
-
-    def events(self, number: int) -> list[bytes]:
-        """The payloads in a command."""
-        words = self.sent[number][0]
-        return [words[at + 1] for at, word in enumerate(words) if word == b"data"]  # type: ignore[misc]
-
-    def answer(self, number: int, *rows: bytes | Exception, said: bytes = STATE) -> None:
-        left = list(rows)
-        rows = ()
-        for count in runs(self.sent[number][0]):
-            rows = (*rows, b"?10" if b"?" in left[:count] else b"10 " + said, *left[:count])
-            del left[:count]
-        refused = any(isinstance(row, Exception) for row in rows)
-        self.sent[number][1].set_result(list(rows) if refused else b"\n".join(rows))  # type: ignore[arg-type]
-
-    def refuse(self, number: int, error: Exception) -> None:
-        self.sent[number][1].set_exception(error)
-
-
-def draft(number: int = 1, *, stream: str = "s", data: bytes | None = None) -> Draft:
-    return Draft(stream, {b"data": data or b"%d" % number}, f"event:{number}", f"attempt {number}", 60)
-
-
-def row(number: int, *, duplicate: bool = False) -> bytes:
-    return b"%s%d-0" % (b"!" if duplicate else b"", number)
-
-
-@pytest.fixture
-def server() -> Server:
-    return Server()
-
-
-@pytest.fixture
-async def batcher(server: Server) -> Batcher:
-    return Batcher(server, seen.Views(), hard_maxlen=1000, answer_seconds=60)
+__all__ = ["batcher", "server"]
 
 
 async def test_a_lone_event_is_sent_before_publish_returns(server: Server, batcher: Batcher) -> None:
@@ -105,20 +50,6 @@ async def test_a_command_has_a_bound_in_events_and_in_bytes(server: Server, batc
         batcher.publish(draft(100 + number, data=large))
     await turns()
     assert [len(server.events(at)) for at in range(2, 4)] == [3, 1], "the small one before is among them"
-
-
-def runs(words: Words) -> list[int]:
-    """The number of events in each run of a command."""
-    keys, found = int(words[2]), list[int]()
-    left = list(words[3 + keys + 1 :])
-    while left:
-        count, _, _, _, _, is_mention = left[:6]
-        found.append(int(count))
-        del left[:6]
-        for _ in range(int(count)):
-            words_before_fields = 4 if is_mention else 3
-            del left[: words_before_fields + int(left[words_before_fields - 1])]
-    return found
 
 
 def streams(words: Words) -> list[Any]:
@@ -159,28 +90,6 @@ async def test_a_stream_we_have_no_right_to_does_not_keep_back_the_others(
     outcomes = await asyncio.gather(*waiters, return_exceptions=True)
     assert [type(outcome) for outcome in outcomes] == [Published, *[NoPermissionError] * 2, Published]
     assert (await first).id == "0-0"
-
-
-async def test_each_has_its_own_error(server: Server, batcher: Batcher) -> None:
-    first, *waiters = [batcher.publish(draft(number)) for number in range(4)]
-    await turns()
-    server.answer(0, row(0))
-    server.answer(1, row(1), ResponseError("STREAMFULL it has 3 entries"), row(3, duplicate=True))
-    assert (await first).length == 11
-    assert ((await waiters[0]).id, (await waiters[0]).length) == ("1-0", 11)
-    with pytest.raises(ResponseError, match="STREAMFULL"):
-        await waiters[1]
-    assert ((await waiters[2]).duplicate, (await waiters[2]).length) == (True, 11)
-
-
-async def test_a_failure_is_everybodys_with_a_traceback_of_its_own(server: Server, batcher: Batcher) -> None:
-    waiters = [batcher.publish(draft(number)) for number in range(3)]
-    await turns()
-    server.refuse(0, LostError("cut"))
-    server.refuse(1, LostError("cut"))
-    errors = await asyncio.gather(*waiters, return_exceptions=True)
-    assert [str(error) for error in errors] == ["cut"] * 3
-    assert len({id(error) for error in errors}) == 3
 
 
 async def test_a_script_the_server_forgot_is_sent_in_full(server: Server, batcher: Batcher) -> None:
@@ -227,32 +136,6 @@ async def test_when_all_are_cancelled_nothing_is_sent(server: Server, batcher: B
     await turns()
     batcher.publish(draft(9))
     assert server.events(1) == [b"9"]
-
-
-async def test_a_call_that_waits_too_long_fails_and_its_late_answer_is_dropped(server: Server) -> None:
-    batcher = Batcher(server, seen.Views(), hard_maxlen=1000, answer_seconds=0.05)
-    waiters = [batcher.publish(draft(number)) for number in range(3)]
-    errors = await asyncio.gather(*waiters, return_exceptions=True)
-    assert [type(error) for error in errors] == [TimeoutError] * 3
-    server.answer(0, row(0))
-    server.answer(1, row(1), row(2))
-    await turns()
-    waiter = batcher.publish(draft(5))
-    server.answer(2, row(5))
-    assert (await waiter).id == "5-0"
-
-
-async def test_a_batch_that_cannot_be_sent_fails_all_its_callers(server: Server, batcher: Batcher) -> None:
-    first = batcher.publish(draft(0))
-    gathered = batcher.publish(draft(1))
-    server.error = LostError("the connection was closed")
-    await turns()
-    alone = batcher.publish(draft(2, stream="other"))
-    for waiter in (gathered, alone):
-        with pytest.raises(LostError, match="closed"):
-            await waiter
-    server.answer(0, row(0))
-    assert (await first).id == "0-0"
 
 
 async def test_the_task_of_a_lone_event_runs_when_the_answer_arrives(
