@@ -128,9 +128,9 @@ class RedisMessageQueueBackend:
             payload: A JSON object of at most 8 MiB.
 
         Raises:
-            RedisUnavailableError: Redis did not answer within 2.5 seconds. (The event may have been added
-                all the same, if only the answer was lost.) With `REDIS_OUTBOX`, the event is kept there
-                instead.
+            RedisUnavailableError: Redis did not answer within 2.5 seconds. If only the answer was lost, the
+                event may have been added all the same: then `uncertain` of the error is not empty. With
+                `REDIS_OUTBOX`, the event is kept there instead.
             OutboxError: Neither Redis nor the outbox could take it; it may be full.
             RedisRefusedError: Redis refused the event.
             PayloadError: The payload is not a JSON object, or too large.

@@ -20,8 +20,8 @@ class AbeRedisError(Exception):
     """From `publish_many`: the results of the events that were added before it failed, or wait in the outbox,
     by their places among the payloads, counted from 0."""
     uncertain: Sequence[int] = ()
-    """From `publish_many`: the places of those that Redis may have, since no answer came, or too few replicas
-    confirmed them. All others were not added."""
+    """From `publish` and `publish_many`: the places of those that Redis may have, since no answer came, or
+    too few replicas confirmed them. All others were not added."""
 
     def __init__(self, message: str | None = None) -> None:
         super().__init__(message or inspect.getdoc(type(self)))

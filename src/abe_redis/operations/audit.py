@@ -95,12 +95,14 @@ class _Found:
         change = self._runs.get(_run(earlier))
         if change is None:
             return False
-        listed, others = list[object](), 0
+        listed, others, uncertain = list[object](), 0, 0
         for facts in (earlier.facts, change.facts):
+            uncertain += facts["uncertain"] if isinstance(facts.get("uncertain"), int) else 0
             listed += facts["ids"] if isinstance(facts.get("ids"), list) else []
             others += facts["more ids"] if isinstance(facts.get("more ids"), int) else 0
         others += max(0, len(listed) - MOST_LISTED)
         change.facts |= {"ids": listed[:MOST_LISTED]} | ({"more ids": others} if others else {})
+        change.facts |= {"uncertain": uncertain} if uncertain else {}
         return True
 
 

@@ -1,6 +1,8 @@
 """Publishing by hand: what a person or an agent adds to a stream."""
 
-from collections.abc import Iterable, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 from abe_redis.errors import AbeRedisError, InvalidArgumentError, RequestError
@@ -13,6 +15,7 @@ from abe_redis.operations.payloads import Payloads
 from abe_redis.publishing.outbox_kept import reason_of
 from abe_redis.runtime import tasks
 from abe_redis.runtime.arguments import check_text
+from abe_redis.runtime.shell import command
 from abe_redis.schemas import MAX_EVENT_ID, PublishResult
 from abe_redis.streams import names, peek
 
@@ -51,10 +54,11 @@ class Publishing(Payloads):
 
     async def _published(self, name: str, payload: dict[str, Any], event_id: str | None) -> Published:
         """Add an event, and record it."""
-        published = await self._backend.publish_event(name, payload, event_id=event_id, origin=self._origin)
-        if not published.duplicate:
-            await self._scope.note("publish_event", stream=published.stream, ids=[published.id])
-        return published
+        own = event_id_of(payload, given=event_id) if isinstance(payload, dict) else None  # which is refused
+        async with self._recorded("publish_event", name, [own] if own else 1) as done:
+            adding = self._backend.publish_event(name, payload, event_id=event_id, origin=self._origin)
+            done.append(await adding)
+        return done[0]
 
     async def _is_there(self, name: str, payload: object, event_id: str | None) -> str | None:
         """The entry of an event that an agent publishes a second time."""
@@ -103,17 +107,41 @@ class Publishing(Payloads):
 
     async def _published_many(self, name: str, payloads: Sequence[dict[str, Any]]) -> list[Published]:
         """Add events, and record those that were added."""
-        try:
-            done = await self._backend.publish_many(name, payloads, origin=self._origin)
-        except AbeRedisError as error:
-            await self._note(name, error.added.values())
-            raise
-        await self._note(name, done)
+        async with self._recorded("publish_many", name, len(payloads)) as done:
+            done.extend(await self._backend.publish_many(name, payloads, origin=self._origin))
         return done
 
-    async def _note(self, name: str, done: Iterable[Published]) -> None:
-        ids = [one.id for one in done if not one.duplicate]
-        await self._scope.note("publish_many", stream=name, ids=ids)
+    @asynccontextmanager
+    async def _recorded(self, what: str, name: str, which: list[str] | int) -> AsyncIterator[list[Published]]:
+        """Record what a block has added, and what it may have added if it fails or must stop.
+
+        Args:
+            what: The name of the change in the audit.
+            name: The stream, or the topic.
+            which: The ids of the events that it adds, or how many they are.
+
+        Yields:
+            The list of what it has added.
+        """
+        done, facts = list[Published](), dict[str, object]()
+        try:
+            yield done
+        except asyncio.CancelledError:  # its time is over, and nobody knows what Redis has
+            facts["uncertain"] = which
+            raise
+        except AbeRedisError as error:
+            done += error.added.values()
+            if error.uncertain:
+                facts["uncertain"] = len(error.uncertain) if isinstance(which, int) else which
+                look = f"look before you do it again: `{command('read', name)}`."
+                error.args = (f"{error} It may be done all the same: {look}",)
+            raise
+        finally:
+            stream = done[0].stream if done and what == "publish_event" else name
+            facts["ids"] = [one.id for one in done if not one.duplicate]
+            if any(facts.values()):
+                noting = self._scope.note(what, stream=stream, **facts)
+                await tasks.to_its_end(noting, within=END_SECONDS)
 
 
 def _result(published: Published, *, new_stream: bool = False) -> PublishResult:

@@ -31,7 +31,7 @@ from abe_redis.publishing.partitioner import Conversation, Partitioner
 from abe_redis.publishing.retry import FirstTry, retry
 from abe_redis.settings import Settings
 from abe_redis.streams import names, seen
-from abe_redis.streams.outcomes import Outcomes
+from abe_redis.streams.outcomes import Outcomes, nothing_was_done
 from abe_redis.streams.patterns import Patterns
 from abe_redis.streams.publish import OWN_ID_SECONDS, Draft, publish, publish_health_check
 
@@ -115,13 +115,19 @@ class Publisher:
         began = time.monotonic()
         if self.outbox is not None and (kept := await self.outbox.keep_behind(draft)) is not None:
             return kept
+        is_sent = False
         try:
             batcher = self._batcher or await self._coalesce()
             if self.outbox is not None and self.outbox.is_ahead(draft.stream):
                 raise TimeoutError  # others were kept while it connected
+            is_sent = True
             published = await batcher.publish(draft)
         except failures.FAILURES as error:
-            (published,) = await self._until_done(topic, InTurn(self.outbox, [draft]), FirstTry(began, error))
+            with telling_what_was_added([], 1) as outcomes:
+                if is_sent and not nothing_was_done(error):
+                    outcomes.uncertain.add(0)
+                turn = InTurn(self.outbox, [draft], outcomes)
+                (published,) = await self._until_done(topic, turn, FirstTry(began, error))
         if self._maintenance.is_due(draft.stream, published):
             await self._maintenance.tend(draft.stream, published)
         return published

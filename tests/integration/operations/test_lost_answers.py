@@ -190,6 +190,42 @@ async def test_a_batch_that_stops_half_done_says_which_part_is_done(
         assert await lone_redis.xlen("dead:{slack_events}") == 2
 
 
+@pytest.mark.parametrize("many", [False, True], ids=["one", "many"])
+@pytest.mark.parametrize("has_id", [False, True], ids=["without an id", "with an id"])
+@pytest.mark.promise("else, and where Redis stays away, the record and the answer say")
+async def test_a_publication_whose_answers_are_lost_is_told_and_recorded_as_uncertain(
+    proxy: RefusingProxy, lone_redis: Redis, *, many: bool, has_id: bool
+) -> None:
+    event = {"type": "event_callback", "event_id": "Ev9", "event": {"type": "message"}}
+    payload: dict[str, Any] = event if has_id else {"type": "message"}
+    async with RedisMessageQueueBackend(settings(proxy)) as backend:
+        queue = await queue_of(backend, buried=False)
+        before = await lone_redis.xlen(TOPIC)
+        proxy.loses = lambda words, _: b"slack_events" in words and words[0].upper().startswith(b"EVAL")
+        with pytest.raises(RedisUnavailableError, match="It may be done all the same") as told:
+            await (queue.agent.publish_many([payload]) if many else queue.agent.publish_event(payload))
+        assert "`abe-redis read slack_events`" in str(told.value)
+        assert await lone_redis.xlen(TOPIC) == before + 1
+        proxy.loses = lambda _, __: False
+        (newest,) = await queue.changes()
+        assert newest.what == ("publish_many" if many else "publish_event")
+        assert newest.facts["uncertain"] == (["Ev9"] if has_id and not many else 1)
+
+
+async def test_a_publication_that_never_reached_redis_is_not_uncertain(proxy: RefusingProxy) -> None:
+    async with RedisMessageQueueBackend(settings(proxy)) as backend:
+        queue = await queue_of(backend, buried=False)
+        proxy.refusal = lambda words: b"-MISCONF no disk\r\n" if words[0].upper() == b"EVALSHA" else None
+        with pytest.raises(AbeRedisError) as told:
+            await queue.agent.publish_many([{"type": "message"}])
+        assert "may be done" not in str(told.value)
+        with pytest.raises(AbeRedisError) as refused:
+            await backend.publish(TOPIC, {"type": "message"})
+        assert list(refused.value.uncertain) == []
+        proxy.refusal = lambda _: None
+        assert [one.what for one in await queue.changes()] == ["lease_events"]
+
+
 async def test_a_redrive_into_a_full_stream_is_recorded_as_far_as_it_came(proxy: RefusingProxy) -> None:
     async with RedisMessageQueueBackend(settings(proxy, redis_stream_hard_maxlen=3)) as backend:
         queue = await queue_of(backend, buried=True)
