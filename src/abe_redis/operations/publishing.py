@@ -54,7 +54,7 @@ class Publishing(Payloads):
 
     async def _published(self, name: str, payload: dict[str, Any], event_id: str | None) -> Published:
         """Add an event, and record it."""
-        own = event_id_of(payload, given=event_id) if isinstance(payload, dict) else None  # which is refused
+        own = _own_id(payload, event_id)
         async with self._recorded("publish_event", name, [own] if own else 1) as done:
             adding = self._backend.publish_event(name, payload, event_id=event_id, origin=self._origin)
             done.append(await adding)
@@ -62,7 +62,7 @@ class Publishing(Payloads):
 
     async def _is_there(self, name: str, payload: object, event_id: str | None) -> str | None:
         """The entry of an event that an agent publishes a second time."""
-        own = event_id_of(payload, given=event_id) if isinstance(payload, dict) else None  # which is refused
+        own = _own_id(payload, event_id)
         if self._origin != codec.AGENT or own is None:
             return None
         async with self._scope.redis(f"publishing to {name!r}") as redis:
@@ -142,6 +142,11 @@ class Publishing(Payloads):
             if any(facts.values()):
                 noting = self._scope.note(what, stream=stream, **facts)
                 await tasks.to_its_end(noting, within=END_SECONDS)
+
+
+def _own_id(payload: object, event_id: str | None) -> str | None:
+    """The id that an event has of its own."""
+    return event_id_of(payload, given=event_id) if isinstance(payload, dict) else None  # which is refused
 
 
 def _result(published: Published, *, new_stream: bool = False) -> PublishResult:
