@@ -308,9 +308,7 @@ class GroupConsumer(ABC):
 
     def _accept(self, leased: list[Leased]) -> list[Held]:
         """Take in leased entries; as `InFlight.accept`."""
-        if not leased:
-            return []
-        accepted = self._in_flight.accept(leased)
+        accepted = self._in_flight.accept(leased) if leased else []
         if self._in_flight.buffer:
             self._arrived.set()
         if self._in_flight.has_finished:

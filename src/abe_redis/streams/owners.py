@@ -180,8 +180,8 @@ class Loaded:
     """The last id that was delivered in the group."""
     lost: int
     """Number of unfinished entries that had been removed."""
-    left: str
-    """The first entry that is left to another consumer, such as an agent; empty if none is."""
+    nobodys: list[str]
+    """The ids of those that were put back because Redis did not know whether they were finished."""
     rest: Rest | None
     """Where the next call goes on; None when there is no more."""
 
@@ -194,7 +194,6 @@ async def load(
     after: str = "",
     idle_seconds: float = 0,
     everybody: bool = False,
-    finished_to: str = "",
     rest: Rest | None = None,
 ) -> Loaded | None:
     """Lease the group's unfinished entries, some thousand at most.
@@ -207,7 +206,6 @@ async def load(
         after: Only entries behind this id, the last one that the owner has seen.
         idle_seconds: Only entries that nobody has renewed for this time.
         everybody: Also entries on which another consumer still has a lease.
-        finished_to: The last id up to which the owner knows every entry of the stream that it did not finish.
         rest: Where the call before this one ended; None for the first.
 
     Returns:
@@ -226,12 +224,13 @@ async def load(
     ]
     entries: list[tuple[Leased, float]] = []
     first = f"({after}" if after else "-"
-    lost, left = 0, ""
+    nobodys: list[str] = []
+    lost = 0
     start, put_backs = rest or Rest(first, None)
     whose = "all" if everybody else "unseen" if after else "free"
     while start and len(entries) < _MOST_LOADED:
         arguments: list[Argument] = [owner.group, owner.consumer, owner.token, owner.lease_ms, start]
-        arguments += (round(idle_seconds * 1000), whose, _PAGE, finished_to)
+        arguments += (round(idle_seconds * 1000), whose, _PAGE)
         arguments.append(after if start == first else "")
         asked_at = clock.now()
         ours, *answer = await _LOAD(redis, keys, arguments)
@@ -242,7 +241,7 @@ async def load(
         say_put_back(stream, owner.group, answer[4])
         say_set_back(stream, owner.group, answer[5])
         say_unlisted(stream, owner.group, answer[7])
-        left = left or answer[6].decode()
+        nobodys += [entry_id.decode() for entry_id in answer[6]]
         entries += [
             (
                 Leased(stream, entry_id.decode(), fields_of(flat), deliveries, asked_at, again=bool(again)),
@@ -252,8 +251,8 @@ async def load(
         ]
         put_backs = answer[8] if put_backs is None else put_backs
         if not start and whose != "free" and put_backs != answer[8]:
-            return Loaded(entries, last, lost, left, Rest(first, None))
-    return Loaded(entries, last, lost, left, Rest(start, put_backs) if start else None)
+            return Loaded(entries, last, lost, nobodys, Rest(first, None))
+    return Loaded(entries, last, lost, nobodys, Rest(start, put_backs) if start else None)
 
 
 _START = Script.load("start")

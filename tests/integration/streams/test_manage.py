@@ -7,7 +7,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from abe_redis.streams import manage, names, peek
-from abe_redis.streams.groups import ensure_group
+from abe_redis.streams.groups import ensure_group, record_progress
 from abe_redis.streams.hold_times import GIVEN_BACK_MS
 from abe_redis.streams.manage import Unfinished
 from abe_redis.streams.reclaim import reclaim
@@ -321,3 +321,19 @@ async def test_a_group_is_paused_once_and_goes_on_once(commands: Redis) -> None:
         assert await recorded(commands, A, "paused") == since
         assert await manage.is_paused(commands, A, "g") is paused
         assert not await manage.is_paused(commands, A, "another")
+
+
+async def test_who_came_since_the_last_list_is_told_too_when_a_destroyed_group_is_made_anew(
+    commands: Redis,
+) -> None:
+    await hold(commands, A, 2, by="listed")
+    await record_progress(commands, [A], "g")
+    (after,) = await hold(commands, A, 1, by="late")
+    lease = f"30000 {await now_ms(commands):.0f}"
+    await commands.hset(names.leases(A, "g"), mapping={"late": lease, "gone for long": "30000 1"})
+    await commands.xgroup_destroy(A, "g")
+    _, is_made = await manage.create(commands, A, "g", "$", force=True)
+    assert is_made
+    told = (await recorded(commands, A, "taken")).decode().splitlines()
+    assert {line.split()[2] for line in told} == {"listed", "late"}
+    assert {line.split()[1] for line in told} == {f"<={after}"}

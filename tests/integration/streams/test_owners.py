@@ -7,8 +7,7 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from abe_redis.consuming.ordered import owned_stream
-from abe_redis.streams import acks, groups, lease, names, owners
+from abe_redis.streams import acks, groups, lease, names, owners, release
 from abe_redis.streams.owners import Owner
 from abe_redis.streams.patterns import Patterns
 from tests.integration.on_streams import LONG_MS, A, B, C, fill, hold, let_lapse, now_ms, recorded, rows
@@ -147,25 +146,24 @@ async def test_what_an_owner_was_given_and_has_not_seen_is_loaded_at_once_though
     loaded = await owners.load(commands, ME, A, after=seen)
     assert loaded is not None
     assert [entry.id for entry, _ in loaded.entries] == unseen
-    assert loaded.left == ""
 
 
-async def test_what_an_agent_had_is_not_taken_for_finished_when_it_is_nobodys(commands: Redis) -> None:
-    """The owner knows what it has finished itself; of what it left to others it knows nothing."""
-    ours, theirs, ours_again = ids = await hold(commands, A, 3, by="me")
+async def test_what_was_put_back_is_named_and_what_was_given_back_is_not(commands: Redis) -> None:
+    """The owner may know that it has finished some of it; others get the rest after a lease."""
+    put_back, taken, given_back = await hold(commands, A, 3, by="me")
     await owners.own(commands, ME, [A])
-    await commands.xclaim(A, "g", "agent", 0, [theirs], justid=True)
-    loaded = await owners.load(commands, ME, A, after=ours)
+    await commands.xclaim(A, "g", "abe:nobody", 0, [put_back], justid=True)
+    await commands.xclaim(A, "g", "agent", 0, [taken], justid=True)
+    await release.release(commands, "g", "me", [A], {(A, given_back): 0}, everything=False, stays=True)
+    loaded = await owners.load(commands, ME, A, idle_seconds=5)
     assert loaded is not None
-    assert [entry.id for entry, _ in loaded.entries] == [ours_again]
-    assert loaded.left == theirs
-    await let_lapse(commands, A, ids, deliveries=1, by="abe:nobody")
-    known = owned_stream.OwnedStream(0.0, 0.0, last=ours_again)
-    known.leave(loaded.left)
-    loaded = await owners.load(commands, ME, A, idle_seconds=5, finished_to=known.known_to)
+    assert loaded.nobodys == []
+    assert [entry.id for entry, _ in loaded.entries] == [given_back]
+    await let_lapse(commands, A, [put_back, taken], deliveries=1, by="abe:nobody")
+    loaded = await owners.load(commands, ME, A, idle_seconds=5)
     assert loaded is not None
-    assert [entry.id for entry, _ in loaded.entries] == [theirs, ours_again]
-    assert list(await rows(commands, A)) == [theirs, ours_again]
+    assert loaded.nobodys == [put_back, taken]
+    assert [entry.id for entry, _ in loaded.entries] == [put_back, taken]
 
 
 @pytest.mark.parametrize("count", [99, 100, 101, 250])

@@ -32,7 +32,6 @@ AHEAD = 128
 MOST_WAITING = 1000
 MOST_WAITING_BYTES = 4 * 1024 * 1024
 """A stream in which more waits is not read. What waits behind a delayed conversation counts, too."""
-
 _AGAIN_SECONDS = 1.0
 """Pause before a retry of a failed command."""
 
@@ -184,6 +183,11 @@ class OrderedConsumer(GroupConsumer):
             self._in_flight.part_with(held)
             self._ack_batcher.finished.set()
 
+    @override
+    def _accept(self, leased: list[lease.Leased]) -> list[Held]:
+        self._takeover.begins_anew(leased)
+        return super()._accept(leased)
+
     def _requeue(self, entry: lease.Leased, delay: float) -> None:
         for held in self._accept([entry]):
             self._queues.postpone(held, clock.now() + delay)
@@ -224,14 +228,9 @@ class OrderedConsumer(GroupConsumer):
         """Renew our streams and leases, and take over the entries that others left in our streams."""
         await self._ownership.renew(redis)
         await self._renew_held(redis)
-        self._remove_lost()
+        self._queues.remove_lost()
         await self._takeover.load_abandoned(redis, until=self._renew_at)
         self._arrived.set()
-
-    def _remove_lost(self) -> None:
-        if lost := self._queues.remove_lost():  # a person or another consumer took them by force
-            self._ownership.leave(lost)
-            self._arrived.set()
 
     async def _tick(self, redis: Redis) -> None:
         """Discover streams, rebalance them, and maintain our own."""
@@ -245,7 +244,8 @@ class OrderedConsumer(GroupConsumer):
             await self._ownership.rebalance(redis, ready, [name for name in ready if self._is_busy(name)])
         await self._mixed_kinds.look_for_unordered(redis, self._ownership.known)
         await self._maintain(redis, self._ownership.streams)
-        self._remove_lost()
+        if self._queues.remove_lost():
+            self._arrived.set()
 
     def _is_busy(self, stream: str) -> bool:
         """Whether an event of a stream is being handled, or is not settled yet."""

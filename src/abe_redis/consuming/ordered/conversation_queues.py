@@ -179,12 +179,12 @@ class ConversationQueues:
         self._end_waiting(queued)
         self._forget(queued)
 
-    def remove_lost(self) -> list[tuple[str, str]]:
-        """Remove the waiting entries that are ours no more; stream and id of each."""
+    def remove_lost(self) -> bool:
+        """Remove the waiting entries that others took by force; whether there are any."""
         lost = [held for held in self if held.lost]
         for held in lost:
             self.remove(held)
-        return [held.key for held in lost]
+        return bool(lost)
 
     def clear(self) -> None:
         """Remove all waiting entries."""

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from enum import Enum
 
 from abe_redis.runtime import clock
-from abe_redis.streams import ids
 from abe_redis.streams.owners import Rest
 
 
@@ -39,13 +38,6 @@ class OwnedStream:
     kept_until: float = 0.0
     """The time until which it is not revoked."""
     _revoked_at: float = 0.0
-    _left: str = ""
-    """The first entry that another consumer, such as an agent, has or had; empty if none."""
-
-    @property
-    def known_to(self) -> str:
-        """The last id up to which every unfinished entry is here."""
-        return ids.before(self._left) if self._left else self.last
 
     def confirm(self, asked_at: float, until: float) -> None:
         """Note that a request of `asked_at` renewed the ownership."""
@@ -54,10 +46,6 @@ class OwnedStream:
     def is_certain(self, now: float) -> bool:
         """Whether nobody else can own it at a time by `clock.now`."""
         return now < self.until and self.asked_at >= clock.doubted_at()
-
-    def leave(self, entry_id: str) -> None:
-        """Note that another consumer, such as an agent, has an unfinished entry."""
-        self._left = min(filter(None, (self._left, entry_id)), key=ids.order)
 
     def loaded(self, last: str) -> None:
         """Note that every unfinished entry up to `last` is here, or was left to others."""

@@ -8,7 +8,7 @@ gives the stream up by its own clock, before another consumer may claim it.
 import logging
 import random
 from collections import Counter
-from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Mapping, Sequence
 
 from redis.asyncio import Redis
 
@@ -90,12 +90,6 @@ class Ownership:
     def ends_at(self) -> float | None:
         """The time at which the first ownership ends without renewal; None while we own nothing."""
         return min((owned.until for owned in self.streams.values()), default=None)
-
-    def leave(self, entries: Iterable[tuple[str, str]]) -> None:
-        """Note that others have or had these entries, each given by its stream and id."""
-        for stream, entry_id in entries:
-            if (owned := self.streams.get(stream)) is not None:
-                owned.leave(entry_id)
 
     def expire(self, now: float) -> None:
         """Drop the streams that were not renewed in time."""

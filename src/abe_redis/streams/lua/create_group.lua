@@ -18,8 +18,11 @@
 -- include: read_at
 -- include: make_group
 -- include: begin_records
+-- include: beside
+-- include: clock
 -- include: count_between
 -- include: given_up
+-- include: known
 -- include: nobody
 -- include: destroyed
 -- include: left_unfinished
@@ -48,9 +51,13 @@ if not found.err then
     pending = #unfinished
     passed, is_all = count_between(stream, given, upto, most_counted)
     if pending + passed > 0 and not force then return {pending, passed, is_all, 0} end
-    last = redis.call('HGET', records, 'last ' .. group) or given
-    if before(last, given) then last = given end
-    for name in pairs((known_of(records, group) or {names = {}}).names) do
+    last = info['last-generated-id'] -- none of them has anything behind that
+    local names, now = (known_of(records, group) or {names = {}}).names, now_ms()
+    -- Also those that have come since the list.
+    for name, one in pairs(leases_in(beside(records, 'leases') .. group)) do
+      if is_recent(one, now) then names[name] = true end
+    end
+    for name in pairs(names) do
       if not nobodys[name] then holders[#holders + 1] = name end
     end
   end

@@ -2,9 +2,8 @@
 --
 -- The count of an entry rises when a handler starts (see `start`), not here: otherwise an event that kills
 -- its handler would bury its neighbours, too. A postponed entry that nobody holds was dropped when somebody
--- removed the consumer that had postponed it. An entry that was put back when a group was made again, and
--- that is not behind the last id that the owner had, is finished: the owner knows all that it has not
--- finished.
+-- removed the consumer that had postponed it. An entry that was put back when a group was made again may be
+-- finished: the owner may know.
 --
 -- KEYS  the stream, the key that names its owner, its records, the sorted set of postponed entries,
 --       consumers' records of their leases, what the group has pending
@@ -12,16 +11,15 @@
 --       in ms of an entry (for another holder: its lease), `all` (also entries on which another consumer
 --       has a lease), `unseen` (only those behind the last id that the owner has seen: it was given these,
 --       and the answer may be lost, so what is nobody's there is its own) or `free`, the size of a page,
---       the last id up to which the owner knows every entry that it did not finish (else ''), the last id
---       that the owner has seen, at the first page of `unseen` (else '')
+--       the last id that the owner has seen, at the first page of `unseen` (else '')
 -- Answers {0} when another consumer owns the stream. Else 1; the last id the group was given; per entry its
 -- id, fields, number of deliveries, for how many ms it is still postponed, and 1 if a handler may have
 -- begun it (else 0); how many entries were removed in the meantime; the id from which the next page begins
 -- ('': there is none); how many entries it put back; the new and the former position of a group that it set
--- back (else ''): see `beyond_end`; the first entry that it left to another holder (else ''); and how many
--- more entries are lost although they are in the stream still: see `vanished`; and how often vanished
--- entries were put back in the group so far. If that grows from the first page to the last, entries may have
--- been put back behind the owner's back.
+-- back (else ''): see `beyond_end`; the ids of entries that were put back and that nobody had taken since;
+-- how many more entries are lost although they are in the stream still: see `vanished`; and how often
+-- vanished entries were put back in the group so far. If that grows from the first page to the last, entries
+-- may have been put back behind the owner's back.
 -- Or an error when there is no such group.
 
 -- include: agents
@@ -42,7 +40,7 @@
 local stream, owner, records, due, leases, pending = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local group, consumer, token, lease_ms = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local from, idle_ms, whose, count = ARGV[5], tonumber(ARGV[6]), ARGV[7], tonumber(ARGV[8])
-local finished_to, seen_to = ARGV[9], ARGV[10]
+local seen_to = ARGV[9]
 if redis.call('GET', owner) ~= token then return {0} end
 local of = group_of(stream, group)
 if not of then return redis.error_reply('NOGROUP there is no group ' .. group .. ' on ' .. stream) end
@@ -51,7 +49,7 @@ if is_to_come(of['last-delivered-id'], now) then
   moved, of = set_back(stream, records, of, facts(redis.call('XINFO', 'STREAM', stream)))
 end
 local gone, put_back, unlisted = 0, 0, 0 -- how many were counted already; put back; and are there still
-local left = '' -- the first entry that it leaves to another holder
+local nobodys_ids = {} -- of what was put back
 
 say_lease(leases, consumer, lease_ms, now)
 local said, longest = leases_of(leases, lease_ms)
@@ -129,10 +127,8 @@ if is_last and not is_first and whose ~= 'free' then put_back_what_vanished() en
 for _, row in ipairs(rows) do
   local id, holder_name, idle, deliveries = row[1], row[2], row[3], row[4]
   local is_given_back = idle > ten_years_ms
-  if holder_name == nobody and not is_given_back and finished_to ~= '' and not before(finished_to, id) then
-    redis.call('XACK', stream, group, id)
-    note_settled(pending, {id})
-  elseif is_free(holder_name, idle) then
+  if holder_name == nobody and not is_given_back then nobodys_ids[#nobodys_ids + 1] = id end
+  if is_free(holder_name, idle) then
     local entry = redis.call('XRANGE', stream, id, id)[1]
     note_taken(records, group, consumer, id, not is_given_back and holder_name or nil)
     note_given(records, group, id)
@@ -152,8 +148,6 @@ for _, row in ipairs(rows) do
       remember_gone(records, group, id)
       lost = lost + 1
     end
-  elseif holder_name ~= consumer and left == '' then
-    left = id
   end
 end
 write_reclaimed(group)
@@ -161,5 +155,6 @@ write_given(group)
 if #found > 0 then note_reached(records, group, found[#found][1]) end
 if lost > 0 then redis.call('HINCRBY', records, 'lost ' .. group, lost) end
 local next_page = not is_last and '(' .. rows[count][1] or ''
-local put_backs = put_backs_of(records, group)
-return {1, of['last-delivered-id'], found, lost + gone, next_page, put_back, moved, left, unlisted, put_backs}
+local answer = {of['last-delivered-id'], found, lost + gone, next_page, put_back, moved, nobodys_ids}
+answer[8], answer[9] = unlisted, put_backs_of(records, group)
+return {1, unpack(answer)}

@@ -66,11 +66,3 @@ def test_an_ownership_ends_unless_a_request_confirms_it() -> None:
     assert not stream.is_certain(later)
     stream.confirm(later - 1, later + 30)
     assert stream.is_certain(later + 29)
-
-
-def test_an_owner_knows_all_up_to_the_first_entry_that_others_have() -> None:
-    stream = OwnedStream(until=1, asked_at=0, last="20-0")
-    assert stream.known_to == "20-0"
-    for left, known_to in (("10-1", "10-0"), ("15-0", "10-0"), ("9-1", "9-0")):
-        stream.leave(left)
-        assert stream.known_to == known_to
