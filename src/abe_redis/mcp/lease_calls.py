@@ -60,6 +60,12 @@ class LeaseCall:
             await self._give_back()
             raise RequestError(_UNHEARD)
 
+    async def abandon(self) -> None:
+        """Give back what it has leased: it failed or was cancelled, though its answer may be made."""
+        self._has_ended = True
+        with anyio.CancelScope(shield=True):
+            await self._give_back()
+
     async def _give_back(self) -> None:
         take_back, self.take_back = self.take_back, None
         if take_back is not None:
@@ -122,9 +128,12 @@ class LeaseCalls:
         try:
             with call.scope:
                 yield
+            await call.end()
+        except BaseException:  # so there is no answer
+            await call.abandon()
+            raise
         finally:
             LEASE_CALL.reset(token)
-        await call.end()
 
     async def cancelled(self, caller: Identity | None, request_id: object) -> None:
         """Note that a client does not wait for the answer to a request, whether it was sent or not."""
