@@ -20,6 +20,8 @@ FIRST = "-"
 
 _MOST_PAGES = 20
 """Pages of streams with many pending entries that one reclaim looks at; the next one goes on behind them."""
+_MOST_POSTPONED_PAGES = 100
+"""The same for calls that postponed entries took up, each once: see `reclaim.lua`."""
 
 _RECLAIM = Script.load("reclaim")
 
@@ -59,7 +61,7 @@ async def reclaim(
     lost: Counter[str] = Counter()
     arguments: list[Argument] = [group, consumer, round(lease_seconds * 1000), count, fresh or count]
     arguments += (int(begun), round(recent_seconds * 1000), int(beside_read))
-    pages = _MOST_PAGES
+    pages, postponed_pages = _MOST_PAGES, _MOST_POSTPONED_PAGES
     for slot in slots.by_slot(redis, streams):
         left = deque(slot)
         while left:
@@ -75,8 +77,13 @@ async def reclaim(
                 say_unlisted(stream.decode(), group, hidden)
             for stream, place in zip(some, (place.decode() for place in looked), strict=False):
                 places[stream] = place
-                if place not in {NOTHING_PENDING, FIRST} and pages:
+                if place == NOTHING_PENDING or place.startswith(FIRST):
+                    continue
+                if place.startswith("("):
                     pages -= 1
+                else:
+                    postponed_pages -= 1
+                if pages >= 0 <= postponed_pages:
                     left.append(stream)
             if taken:
                 return [_leased(row, asked_at) for row in taken], lost

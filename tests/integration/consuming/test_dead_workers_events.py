@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import time
 from collections import deque
 from typing import Any
 
@@ -10,11 +11,11 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from abe_redis import Event, RedisMessageQueueBackend, Settings
+from abe_redis import Event, EventWorker, RedisMessageQueueBackend, Retry, Settings
 from abe_redis.consuming import prefetch
 from abe_redis.consuming.held import Held
 from abe_redis.consuming.in_flight import InFlight
-from abe_redis.streams import lease
+from abe_redis.streams import lease, names
 from abe_redis.streams.reclaim import reclaim
 from tests.integration.conftest import pending, take, take_one, until
 from tests.integration.consuming.leased_ahead import STREAM
@@ -143,3 +144,37 @@ async def test_a_burial_waits_until_redis_is_back(own_server: Server) -> None:
         with pytest.raises((ConnectionError, RedisConnectionError)):
             await in_flight.bury(redis)
         assert in_flight.has_finished
+
+
+@pytest.mark.one_server
+async def test_a_dead_workers_event_comes_after_a_lease_though_many_are_postponed(
+    server: Server, redis: Redis
+) -> None:
+    settings = Settings(redis_url=server.url, redis_stream_lease_seconds=1)
+    ran = list[int]()
+
+    async def handle(event: Event) -> None:
+        if event["n"] < 400:
+            raise ValueError("429")
+        ran.append(event["n"])
+
+    async with RedisMessageQueueBackend(settings) as backend, anyio.create_task_group() as tasks:
+        worker = EventWorker(backend, handle, concurrency=16, policy=lambda _, __: Retry(delay=600))
+        await backend.publish_many(STREAM, [{"n": number} for number in range(400)])
+        tasks.start_soon(worker.run)
+
+        async def are_postponed() -> bool:
+            return await redis.zcard(names.due(STREAM, "default")) == 400
+
+        await until(are_postponed)
+        pipeline = redis.pipeline()
+        pipeline.xadd(STREAM, {"data": '{"n": 400}'})
+        pipeline.xreadgroup("default", "dead", {STREAM: ">"})
+        pipeline.hset(names.leases(STREAM, "default"), "dead", f"1000 {round(time.time() * 1000)}")
+        await pipeline.execute()
+
+        async def has_run() -> bool:
+            return ran == [400]
+
+        await until(has_run)
+        await worker.shutdown()

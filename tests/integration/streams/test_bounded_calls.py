@@ -22,7 +22,7 @@ from abe_redis.streams.find_streams import Search, announced, existing
 from abe_redis.streams.patterns import Patterns
 from abe_redis.streams.publish import announce
 from abe_redis.streams.reclaim import FIRST, NOTHING_PENDING, reclaim
-from tests.integration.on_streams import LONG_MS, A, entries, fill, let_lapse, recorded
+from tests.integration.on_streams import LONG_MS, A, entries, fill, let_lapse, now_ms, recorded
 
 MANY = 600
 OWNER = owners.Owner.make("g", "me", 30)
@@ -175,6 +175,37 @@ async def test_what_is_postponed_among_very_many_is_left_alone(commands: Redis) 
         leased, _ = await reclaim(commands, "g", "me", [A], lease_seconds=LONG_MS / 2000, count=1)
         assert [one.id for one in leased] == [expected]
     assert await reclaim(commands, "g", "me", [A], lease_seconds=LONG_MS / 2000, count=1) == ([], {})
+
+
+async def test_what_is_postponed_does_not_count_among_very_many(commands: Redis, calls: Calls) -> None:
+    """One call finds what is behind it; it is put aside some hundred at a time, and once."""
+    ids = await pend(commands, 12_000)
+    redis: Any = commands
+    await redis.eval(_PUT_OFF, 2, A, names.due(A, "g"), 11_999, int(await now_ms(commands)) + 600_000)
+    await let_lapse(commands, A, ids[-1:], deliveries=1)
+    places: dict[str, str] = {}
+    begun, found = len(calls.keys), list[str]()
+    while not found:
+        leased, _ = await reclaim(
+            commands, "g", "me", [A], lease_seconds=LONG_MS / 2000, count=1, places=places
+        )
+        found = [one.id for one in leased]
+    assert found == ids[-1:]
+    assert 60 <= len(calls.keys) - begun <= 62
+    await let_lapse(commands, A, ids[-1:], deliveries=1)
+    begun = len(calls.keys)
+    leased, _ = await reclaim(commands, "g", "me", [A], lease_seconds=LONG_MS / 2000, count=1, places=places)
+    assert [one.id for one in leased] == ids[-1:]
+    assert len(calls.keys) == begun + 1
+
+
+_PUT_OFF = """
+for number = 1, tonumber(ARGV[1]) do
+  local id = number .. '-1'
+  redis.call('ZADD', KEYS[2], ARGV[2], id)
+  redis.call('XCLAIM', KEYS[1], 'g', 'holder', 0, id, 'IDLE', 100000, 'JUSTID')
+end
+"""
 
 
 async def test_a_reclaim_says_where_something_is_pending(commands: Redis) -> None:

@@ -5,6 +5,7 @@ import pytest
 from redis.asyncio import Redis
 
 from abe_redis.streams import names, release
+from abe_redis.streams.reclaim import reclaim
 from tests.integration.on_streams import (
     LONG_MS,
     A,
@@ -154,3 +155,58 @@ async def test_due_events_beyond_the_limit_stay_due(commands: Redis) -> None:
     assert await commands.zcard(due) == 2
     assert await abandoned(commands, A, count=1, fresh=9) == ([(A, ids[1], 2)], {})
     assert await commands.zrange(due, 0, -1) == [ids[2].encode()]
+
+
+async def test_what_is_postponed_hides_nothing_behind_it(commands: Redis) -> None:
+    """However many there are, one look finds what a dead consumer holds and what is released."""
+    ids = await hold(commands, A, 1200)
+    await postpone_for_long(commands, ids)
+    abandoned_id, released_id = await hold(commands, A, 2, by="dead")
+    await let_lapse(commands, A, [abandoned_id], deliveries=1, by="dead")
+    assert await release.release(commands, "g", "dead", [A], {(A, released_id): 0}, everything=False) == 1
+    assert await abandoned(commands, A, count=9) == ([(A, abandoned_id, 2), (A, released_id, 1)], {})
+
+
+async def test_what_its_holder_has_postponed_hides_nothing_of_it(commands: Redis) -> None:
+    ids = await hold(commands, A, 1200)
+    await postpone_for_long(commands, ids[:-1])
+    await let_lapse(commands, A, ids[-1:], deliveries=1)
+    assert await abandoned(commands, A, count=9) == ([(A, ids[-1], 2)], {})
+
+
+async def test_of_many_holders_each_is_looked_at(commands: Redis) -> None:
+    """A page at a time, and it goes on where it was, though holders come and go."""
+    ids = await hold(commands, A, 330)
+    names_of = [f"holder {number:03}\n" for number in range(330)]
+    for entry_id, name in zip(ids, names_of, strict=True):
+        await commands.xclaim(A, "g", name, 0, [entry_id], justid=True)
+    for at in (3, 200, 329):
+        await let_lapse(commands, A, [ids[at]], deliveries=1, by=names_of[at])
+    places: dict[str, str] = {}
+    for at in (3, 200, 329):
+        leased, _ = await reclaim(commands, "g", "me", [A], lease_seconds=50, count=1, places=places)
+        assert [entry.id for entry in leased] == [ids[at]]
+        await commands.xgroup_delconsumer(A, "g", names_of[at])
+    assert await reclaim(commands, "g", "me", [A], lease_seconds=50, count=1, places=places) == ([], {})
+    assert places == {A: "-"}
+
+
+async def test_a_postponed_event_without_its_time_is_found_among_others(commands: Redis) -> None:
+    """Somebody removed it from the set by hand."""
+    ids = await hold(commands, A, 450)
+    await postpone_for_long(commands, ids)
+    assert await abandoned(commands, A) == ([], {})
+    assert {row[0] for row in (await rows(commands, A)).values()} == {"abe:postponed"}
+    await let_lapse(commands, A, ids, deliveries=1, by="abe:postponed")
+    await commands.zrem(names.due(A, "g"), ids[440])
+    places: dict[str, str] = {}
+    found = [
+        await reclaim(commands, "g", "me", [A], lease_seconds=50, count=1, places=places) for _ in range(3)
+    ]
+    assert [[entry.id for entry in leased] for leased, _ in found] == [[], [], [ids[440]]]
+
+
+async def postpone_for_long(redis: Redis, ids: list[str]) -> None:
+    """As if their consumer had postponed them long ago, for longer."""
+    await redis.zadd(names.due(A, "g"), dict.fromkeys(ids, int(await now_ms(redis)) + 600_000))
+    await let_lapse(redis, A, ids, deliveries=1)

@@ -1,26 +1,30 @@
 -- Leases entries whose lease has expired, that were released, or whose delay has passed.
 --
 -- XCLAIM answers nothing for an entry that was removed, and forgets it: the entry is lost. A postponed
--- entry is taken when it is due, however long it is idle; until then its idle time is reset, under nobody's
--- name. An entry that a handler had before may have killed the handler, so only a few others are taken along
--- with it. An entry that is due and that nobody holds was dropped when somebody removed the consumer that had
--- postponed it. A lease lasts as long as its holder has recorded, whatever the leases of the taker.
+-- entry is taken when it is due, however long it is idle; a lease after it was postponed, it is pending under
+-- nobody's name, where it hides no other. An entry that a handler had before may have killed the handler, so
+-- only a few others are taken along with it. An entry that is due and that nobody holds was dropped when
+-- somebody removed the consumer that had postponed it. A lease lasts as long as its holder has recorded,
+-- whatever the leases of the taker.
 --
--- One call does a limited amount of work, and takes 100 entries at most. Redis scans all pending entries to
--- find idle ones. If there are many, a call looks at one page of them and says where the next page begins.
+-- One call does a limited amount of work, and takes 100 entries at most. Redis scans all pending entries of
+-- a holder to find idle ones. If there are many, a call looks at one page of them and says where the next
+-- page begins. Each call looks at some of the postponed ones under nobody's name, too: one may have lost its
+-- time.
 --
 -- KEYS  per stream: the stream, its records, the sorted set of postponed entries, consumers' records of
 --       their leases, what the group has pending
 -- ARGV  group, consumer, its lease in ms, how many entries to take at most if a handler had one of them
 --       before, how many if no handler had any, 1 if their deliveries begin now (0: `hold` counts them
 --       later), for how many ms a list of what is pending is recent: see `vanished`, 1 if a blocking read of
---       the consumer may be under way (else 0); per stream: where the page begins, if it has many pending
---       entries ('-': at the first)
+--       the consumer may be under way (else 0); per stream: the place that the last call answered ('-': the
+--       first)
 -- Answers the entries, each with its stream, id, fields, number of deliveries, and 1 if a handler may have
 -- begun it (else 0); the stream of each lost entry; for each stream that it looked at, the first of
--- them: '' when nothing is pending, '-' when it looked at all pending entries, else where the next page
--- begins; streams, each with how many entries it put back; and streams, each with how many more are lost
--- although they are in the stream still: see `vanished`.
+-- them, its place: '' when nothing is pending; else the next call begins there, which can wait if the place
+-- begins with '-'; it begins with '(' when another page follows, and otherwise when the call found enough to
+-- take or to put under nobody's name; streams, each with how many entries it put back; and streams, each with
+-- how many more are lost although they are in the stream still: see `vanished`.
 
 -- include: clock
 -- include: agents
@@ -43,6 +47,7 @@ local recent_ms, is_beside_read = tonumber(ARGV[7]), ARGV[8] == '1'
 local now = now_ms()
 local taken, lost, looked, put_back, unlisted = {}, {}, {}, {}, {}
 local most_scanned, page = 10000, 1000 -- pending entries: in one go, or else at a time
+local most_holders, most_idle = 300, 200
 local work, most_work = 0, 1000 -- microseconds, roughly
 
 local is_any_due = any_due(3, 5)
@@ -95,21 +100,24 @@ local function take_due(stream, due, records)
   end
 end
 
--- Each holder of pending entries with its lease duration; and that duration, if all have the same.
-local function holders_of(summary, said, longest)
-  local holders, common = {}, nil
-  for i, row in ipairs(summary[4]) do
+-- Each holder of pending entries with its lease duration; that duration, if all have the same; and how many
+-- entries they hold. Postponed ones under nobody's name are not among them.
+local function holders_of(summary, said, longest, postponed)
+  local holders, common, count = {}, nil, 0
+  for _, row in ipairs(summary[4]) do
     local ms = lease_of(row[1], said, longest)
-    holders[i] = {name = row[1], ms = ms}
-    if i == 1 then common = ms elseif ms ~= common then common = nil end
+    if postponed == 0 or row[1] ~= nobody_yet then
+      holders[#holders + 1] = {name = row[1], ms = ms}
+      count = count + row[2]
+    end
+    if not common then common = ms elseif ms ~= common then common = false end
   end
-  return holders, common
+  return holders, #holders == #summary[4] and common, count
 end
 
 -- Up to `count` pending entries whose lease has expired, oldest first. If leases differ, each holder is
 -- asked about on its own, so that many holders of long leases do not hide one of a short lease.
-local function idle_rows(stream, summary, said, longest, count)
-  local holders, common = holders_of(summary, said, longest)
+local function idle_rows(stream, holders, common, count)
   if common then return redis.call('XPENDING', stream, group, 'IDLE', common, '-', '+', count) end
   local found = {}
   for _, holder in ipairs(holders) do
@@ -122,46 +130,85 @@ local function idle_rows(stream, summary, said, longest, count)
   return found
 end
 
--- The same for one page of many pending entries; and where the next page begins.
-local function idle_rows_of_page(stream, said, longest, from)
-  local rows, found = redis.call('XPENDING', stream, group, from, '+', page), {}
-  for _, row in ipairs(rows) do
-    local holder, idle = row[2], row[3]
-    if idle >= lease_of(holder, said, longest) then found[#found + 1] = row end
-  end
-  return found, #rows == page and '(' .. rows[page][1] or '-'
-end
-
 -- Takes the entries of these rows that may be taken; if it stops early, answers the id at which it stopped.
--- The idle time of a postponed entry is reset, so that the entry does not hide others (see `nobody`); within
--- a page it hides none.
-local function take_all(stream, due, records, rows, postponed, is_page)
+-- What is postponed does not stay with its holder, so that it hides nothing that the holder leaves behind.
+local function take_all(stream, due, records, rows, postponed)
+  local words, stopped = {'XCLAIM', stream, group, nobody_yet, 0}, nil
   for _, row in ipairs(rows) do
     local id, holder = row[1], row[2]
     local is_postponed = postponed > 0 and redis.call('ZSCORE', due, id)
     if not is_postponed then row[4] = deliveries_of_handlers(holder, row[4]) end
     if is_postponed then
-      if not is_page then redis.call('XCLAIM', stream, group, nobody_yet, 0, id, 'IDLE', 0, 'JUSTID') end
+      if holder ~= nobody_yet then words[#words + 1] = id end
     elseif not take(stream, records, row, row[3] <= ten_years_ms and holder or nil) then
-      return id
+      stopped = id
+      break
     end
   end
+  if #words > 5 then
+    work = work + 5 * #words
+    for _, word in ipairs({'IDLE', 0, 'JUSTID'}) do words[#words + 1] = word end
+    redis.call(unpack(words))
+  end
+  return stopped
 end
 
--- Answers where to continue: see above.
-local function take_idle(stream, due, records, leases, postponed, from)
+-- Takes from one page of a holder's entries. Answers how much of the page that was, and where it continues
+-- with this holder, if there may be more.
+local function take_of(stream, due, records, postponed, holder, from, count)
+  local rows, idle = redis.call('XPENDING', stream, group, from, '+', count, holder.name), {}
+  local next_page = #rows == count and '(' .. rows[count][1] or nil
+  for _, row in ipairs(rows) do
+    if #idle == most_idle then
+      next_page = row[1]
+      break
+    end
+    if row[3] >= holder.ms then idle[#idle + 1] = row end
+  end
+  work = work + #rows + 10
+  return #rows + 2 * #idle + 10, take_all(stream, due, records, idle, postponed) or next_page
+end
+
+-- The same for one holder after the other, one page in all. Answers where it continues, and a mark of the
+-- holder: a name can be anything.
+local function take_page(stream, due, records, postponed, holders, from, mark)
+  local at, left = 1, page
+  for i, holder in ipairs(holders) do
+    if redis.sha1hex(holder.name) == mark then at = i end
+  end
+  if not holders[at] or redis.sha1hex(holders[at].name) ~= mark then from = '-' end
+  while holders[at] and left > 0 do
+    local part, next_page = take_of(stream, due, records, postponed, holders[at], from, left)
+    if next_page then return next_page, redis.sha1hex(holders[at].name) end
+    at, left, from = at + 1, left - part, '-'
+  end
+  if holders[at] then return '(0-0', redis.sha1hex(holders[at].name) end
+  return '-', ''
+end
+
+-- Answers the place: where to continue, where among the postponed entries under nobody's name, and a mark of
+-- the holder.
+local function take_idle(stream, due, records, leases, postponed, place)
   local summary = redis.pcall('XPENDING', stream, group)
   if is_absent(summary, 'XPENDING') or summary[1] == 0 then return '' end
   local said, longest = leases_of(leases, lease_ms)
-  if summary[1] <= most_scanned then
-    local count = math.min(300, limit - #taken + postponed)
-    work = work + summary[1] / 10 + count / 3
-    take_all(stream, due, records, idle_rows(stream, summary, said, longest, count), postponed)
-    return '-'
+  local holders, common, held = holders_of(summary, said, longest, postponed)
+  local from, yet, mark = string.match(place, '^(%S+) (%S+) (%S*)$')
+  if held <= most_scanned and #holders <= most_holders then
+    local count = math.min(most_idle, limit - #taken + postponed)
+    work = work + held / 10 + count / 3
+    local rows = idle_rows(stream, holders, common, count)
+    local stopped = take_all(stream, due, records, rows, postponed)
+    from, mark = not stopped and #rows == most_idle and '0-0' or '-', ''
+  else
+    from, mark = take_page(stream, due, records, postponed, holders, from or '-', mark or '')
   end
-  work = work + page
-  local rows, next_page = idle_rows_of_page(stream, said, longest, from)
-  return take_all(stream, due, records, rows, postponed, true) or next_page
+  if held < summary[1] and from == '-' then
+    local those = {name = nobody_yet, ms = longest}
+    yet = select(2, take_of(stream, due, records, postponed, those, yet or '-', most_idle))
+  end
+  yet = yet or '-'
+  return from == '-' and yet == '-' and '-' or table.concat({from, yet, mark}, ' ')
 end
 
 -- Notes what was taken of a stream that handlers had begun before: see `taken_over`.
