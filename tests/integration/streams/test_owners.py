@@ -64,6 +64,16 @@ async def test_a_stream_has_one_owner(commands: Redis) -> None:
     assert await owners.owners(commands, OTHER.group, [A, B, C]) == {A: "", B: "", C: OTHER.token}
 
 
+@pytest.mark.promise("a late copy of a claim finds a stream that its worker has released before it ended.")
+@pytest.mark.promise("The stream then waits for one lease, as if that worker had died.")
+async def test_the_late_copy_of_a_claim_takes_a_released_stream_for_one_lease(commands: Redis) -> None:
+    assert await owners.own(commands, ME, [A]) == [A]
+    await owners.disown(commands, ME, [A])
+    assert await owners.own(commands, ME, [A]) == [A]  # the copy
+    assert await owners.own(commands, OTHER, [A]) == []
+    assert 0 < await commands.pttl(names.owner(A, "g")) <= ME.lease_ms
+
+
 async def test_an_owner_takes_over_what_was_not_finished(commands: Redis) -> None:
     ids = await hold(commands, A, 5)
     await fill(commands, A, 2)
