@@ -94,7 +94,7 @@ async def bury(
         reason: The reason.
         detail: Further fields to keep beside the reason.
         begun: Least number of its deliveries that handlers have begun.
-        sure: Whether its lease certainly lasts; then it is buried even if somebody dropped it.
+        sure: Whether its lease certainly lasts; then the first attempt buries it even if somebody dropped it.
         in_hand: Whether this is the first attempt to bury it; then a dropped entry is buried, too, unless
         another consumer may have it.
         by_hand: Whether a person buries it who is not the consumer; it is told, since it may have read it
@@ -117,7 +117,9 @@ async def bury(
     whose = "by hand" if by_hand else int(in_hand)
 
     async def say(how: str) -> Any:  # noqa: ANN401 - what a script answers
-        return await _BURY(redis, keys, [*arguments, int(sure()), whose, how, hold, *more])
+        # Said again, it finds nobody's what it may have buried itself, though the lease lasts.
+        is_sure = in_hand and sure()
+        return await _BURY(redis, keys, [*arguments, int(is_sure), whose, how, hold, *more])
 
     answer = await ask_and_confirm(say)
     say_gone(stream, group, [entry_id] if answer < 0 else [])

@@ -15,7 +15,7 @@ from abe_redis import Event, EventWorker, RedisMessageQueueBackend, Retry, Setti
 from abe_redis.consuming import prefetch
 from abe_redis.consuming.held import Held
 from abe_redis.consuming.in_flight import InFlight
-from abe_redis.streams import lease, names
+from abe_redis.streams import dead, lease, names
 from abe_redis.streams.reclaim import reclaim
 from tests.integration.conftest import pending, take, take_one, until
 from tests.integration.consuming.leased_ahead import STREAM
@@ -123,6 +123,35 @@ class Nobody:
     async def nack(self, event: Event, *, delay: float, reason: str | None, counted: bool) -> None: ...
 
     async def bury(self, event: Event, *, reason: str) -> None: ...
+
+
+async def test_a_burial_said_again_adds_no_second_letter_however_many_came_between(
+    backend: RedisMessageQueueBackend, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await backend.publish(STREAM, {"n": 1})
+    await redis.xgroup_create(STREAM, "g", "0")
+    (entry,) = await lease.take_new(redis, "g", "me", [STREAM], count=1, block_ms=None)
+    in_flight = InFlight(backend.settings, "g", "me", Nobody(), deque[Held]())
+    bury = dead.bury
+
+    async def answer_is_lost(*arguments: Any, **more: Any) -> bool:
+        await bury(*arguments, **more)
+        raise RedisConnectionError
+
+    assert in_flight.accept([entry._replace(deliveries=99)]) == []
+    monkeypatch.setattr(dead, "bury", answer_is_lost)
+    with pytest.raises(RedisConnectionError):
+        await in_flight.bury(redis)
+    monkeypatch.undo()
+    pipeline = redis.pipeline()
+    for number in range(250):
+        pipeline.xadd(names.dead_letters(STREAM), {"data": "{}", "abe:group": "g", "abe:id": f"1-{number}"})
+    pipeline.hdel(names.records(STREAM), "let go g")  # which has the last hundred
+    await pipeline.execute()
+    await in_flight.bury(redis)
+    assert not in_flight.has_finished
+    letters: Any = await redis.xrange(names.dead_letters(STREAM))
+    assert len([fields for _, fields in letters if fields[b"abe:id"].decode() == entry.id]) == 1
 
 
 async def test_a_burial_waits_until_redis_is_back(own_server: Server) -> None:
