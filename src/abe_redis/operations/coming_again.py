@@ -1,6 +1,5 @@
 """How many events come again to a group that is moved, or to which a range is replayed."""
 
-import re
 from dataclasses import dataclass
 
 from redis.asyncio import Redis
@@ -83,11 +82,7 @@ async def _held(redis: Redis, stream: str, group: str, page: list[peek.Entry]) -
 async def _is_copy(redis: Redis, stream: str, entry: peek.Entry, after: str) -> bool:
     """Whether the entry was redriven, and the range has it as it was published, too."""
     first = entry.fields.get(dead.FIRST, b"").decode(errors="replace")
-    return (
-        bool(re.fullmatch(r"\d{1,19}-\d{1,19}", first, re.ASCII))
-        and _is_later(first, after)
-        and await peek.entry(redis, stream, first) is not None
-    )
+    return ids.is_id(first) and _is_later(first, after) and await peek.entry(redis, stream, first) is not None
 
 
 def _is_for_others(entry: peek.Entry, group: str) -> bool:

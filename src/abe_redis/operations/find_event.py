@@ -16,12 +16,17 @@ from abe_redis.schemas import GroupState, ReadResult
 from abe_redis.streams import dead, dead_fields, ids, names, peek
 from abe_redis.streams.page_size import PageSize
 
-_ENTRY_ID = re.compile(r"\d{10,19}-\d{1,19}", re.ASCII)
+_LIKE_AN_ID = re.compile(r"\d{10,}-\d+", re.ASCII)
+"""What is taken for the id of an entry; a publisher may give its events ids such as 17-1."""
 _MOST_LETTERS = 1000
 """Dead letters of a stream, the newest, that are searched for an event."""
 _NEWEST = 1000
 """Entries of a stream, the newest, that are searched for an event whose id is not remembered."""
 _PAGE = 100
+
+
+def _is_entry_id(said: str) -> bool:
+    return _LIKE_AN_ID.fullmatch(said) is not None and ids.is_id(said)
 
 
 async def find(redis: Redis, streams: Sequence[str], event_id: str) -> ReadResult:
@@ -38,7 +43,7 @@ async def find(redis: Redis, streams: Sequence[str], event_id: str) -> ReadResul
     for stream in streams:
         entry_id = await _entry_id(redis, stream, event_id)
         entry = None if entry_id is None else await peek.entry(redis, stream, entry_id)
-        if entry_id is not None and (entry is not None or not _ENTRY_ID.fullmatch(event_id)):
+        if entry_id is not None and (entry is not None or not _is_entry_id(event_id)):
             view = event_views.view(entry_id, entry.fields if entry else None)
             Room(1).bound(view)
             handled, is_certain = await _handled(redis, stream, entry_id, entry.fields if entry else {})
@@ -64,7 +69,7 @@ async def find(redis: Redis, streams: Sequence[str], event_id: str) -> ReadResul
 
 
 async def _entry_id(redis: Redis, stream: str, event_id: str) -> str | None:
-    if _ENTRY_ID.fullmatch(event_id):
+    if _is_entry_id(event_id):
         return event_id
     newest = await peek.entries(redis, stream, after=None, count=1, order="newest")
     oldest = await peek.entries(redis, stream, after=None, count=1, order="oldest")
@@ -109,7 +114,7 @@ async def _handled(redis: Redis, stream: str, entry_id: str, fields: Fields) -> 
     A group to which the event was redriven gets it with another entry, which says the id of the first.
     """
     said = fields.get(dead.FIRST, b"").decode(errors="replace")
-    first_id = said if _ENTRY_ID.fullmatch(said) else entry_id
+    first_id = said if _is_entry_id(said) else entry_id
     states = [_state(one) for one in await peek.standings(redis, stream, first_id)]
     if not any(one.state == "done" for one in states):
         return states, True

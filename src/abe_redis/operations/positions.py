@@ -127,8 +127,9 @@ async def _id(redis: Redis, word: str) -> str:
 
 def _at(word: str, now: float) -> str:
     """An entry id, complete or only its milliseconds; XRANGE accepts both."""
-    if re.fullmatch(r"\d{10,19}(-\d{1,19})?", word, re.ASCII):
-        return check_id("The position", word) if "-" in word else word
+    if re.fullmatch(r"\d{10,20}(-\d{1,20})?", word, re.ASCII):
+        entry_id = check_id("The position", word)
+        return entry_id if "-" in word else word
     if _AGO.fullmatch(word):
         return str(max(0, int((now - seconds(word)) * 1000)))
     try:

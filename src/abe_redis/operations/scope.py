@@ -20,15 +20,13 @@ from abe_redis.runtime.plurals import first_of
 from abe_redis.runtime.shell import command
 from abe_redis.schemas import StreamStats
 from abe_redis.schemas.stats import is_agent
-from abe_redis.streams import manage, names, peek, slots
+from abe_redis.streams import ids, manage, names, peek, slots
 from abe_redis.streams.find_streams import announced, existing
 from abe_redis.streams.groups import ensure_group
 from abe_redis.streams.patterns import Narrowed, Patterns
 from abe_redis.streams.unfinished import is_recorded
 
 _LOG = logging.getLogger(__name__)
-
-_ID = re.compile(r"\d{1,19}(-\d{1,19})?", re.ASCII)
 
 
 class Scope:
@@ -345,6 +343,6 @@ def check_id(name: str, value: str) -> str:
         RequestError: It is none.
     """
     check_text(name, value)
-    if not _ID.fullmatch(value):
+    if not ids.is_id(value, complete=False):
         raise InvalidArgumentError(f"{name} is {value[:50]!r}; an entry id looks like 1732000000000-0.")
     return value if "-" in value else f"{value}-0"

@@ -1,9 +1,28 @@
 """Entry ids: their order, the one before, and the time in them."""
 
+import re
 from datetime import UTC, datetime, timedelta
 
 _EPOCH = datetime.fromtimestamp(0, UTC)
 _LATEST = datetime.max.replace(tzinfo=UTC)
+
+_MOST = 2**64 - 1
+"""The largest number in an id."""
+LAST = f"{_MOST}-{_MOST}"
+"""The last id of all. Redis refuses a range that begins behind it, even as an empty one."""
+_ID = re.compile(r"\d{1,20}(-\d{1,20})?", re.ASCII)
+
+
+def is_id(text: str, *, complete: bool = True) -> bool:
+    """Whether Redis would take this as an id of an entry.
+
+    Args:
+        text: What may be one.
+        complete: Whether it must have both numbers; else the milliseconds alone are enough.
+    """
+    if not _ID.fullmatch(text) or (complete and "-" not in text):
+        return False
+    return max(order(text)) <= _MOST
 
 
 def order(entry_id: str | bytes) -> tuple[int, int]:
@@ -18,7 +37,7 @@ def before(entry_id: str) -> str:
     milliseconds, sequence = order(entry_id)
     if sequence:
         return f"{milliseconds}-{sequence - 1}"
-    return f"{milliseconds - 1}-{2**64 - 1}" if milliseconds else "0-0"
+    return f"{milliseconds - 1}-{_MOST}" if milliseconds else "0-0"
 
 
 def moment(entry_id: str | bytes) -> datetime:

@@ -7,7 +7,7 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from abe_redis.streams import hold_times, names
+from abe_redis.streams import hold_times, ids, names
 
 type Row = dict[str, Any]
 """A reply of XINFO or XPENDING, with Redis's own names."""
@@ -113,7 +113,9 @@ async def of_group(redis: Redis, stream: str, row: Row, *, now: float, with_pend
     pipeline = redis.pipeline(transaction=False)
     pipeline.xinfo_consumers(stream, name)
     pipeline.xpending(stream, name)
-    pipeline.xrange(stream, min=b"(" + row["last-delivered-id"], count=1)
+    last = row["last-delivered-id"]
+    begin, end = (last, "-") if last == ids.LAST.encode() else (b"(" + last, "+")
+    pipeline.xrange(stream, begin, end, count=1)
     count = _MANY_PENDING if with_pending else _MOST_PENDING
     pipeline.xpending_range(stream, name, min="-", max="+", count=count)
     text = name.decode(errors="replace")

@@ -104,6 +104,8 @@ async def entries(redis: Redis, stream: str, *, after: str | None, count: int, o
             return []
         rows = await redis.xrevrange(stream, max=bound or "+", min="-", count=count)
     else:
+        if after == ids.LAST:
+            return []
         rows = await redis.xrange(stream, min=bound or "-", max="+", count=count)
     return [Entry(entry_id.decode(), fields) for entry_id, fields in rows]
 
@@ -161,9 +163,8 @@ async def pending(
     Raises:
         redis.ResponseError: NOGROUP, when the group does not exist.
     """
-    rows: Any = await redis.xpending_range(
-        stream, group, f"({after}" if after else "-", until, count, consumer
-    )
+    begin, until = (ids.LAST, "-") if after == ids.LAST else (f"({after}" if after else "-", until)
+    rows: Any = await redis.xpending_range(stream, group, begin, until, count, consumer)
     pipeline = redis.pipeline(transaction=False)
     for row in rows:
         pipeline.xrange(stream, row["message_id"], row["message_id"])

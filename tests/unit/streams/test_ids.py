@@ -33,6 +33,27 @@ def test_each_id_has_one_before_it_but_the_first(entry_id: str, before: str) -> 
 
 
 @pytest.mark.parametrize(
+    ("text", "is_id"),
+    [
+        ("0-1", True),
+        (f"{LAST}-{LAST}", True),
+        (f"{LAST + 1}-0", False),
+        (f"0-{LAST + 1}", False),
+        ("5", False),
+        ("5-", False),
+        ("5-3-1", False),
+        ("٥-3", False),
+        ("-3", False),
+    ],
+)
+def test_an_id_has_two_numbers_that_redis_can_hold(text: str, is_id: bool) -> None:
+    assert ids.is_id(text) == is_id
+    assert ids.is_id(text.partition("-")[0], complete=False) == (
+        is_id or text in {"5", "5-", "5-3-1", f"0-{LAST + 1}"}
+    )
+
+
+@pytest.mark.parametrize(
     ("entry_id", "moment"),
     [
         ("0-7", datetime(1970, 1, 1, tzinfo=UTC)),
