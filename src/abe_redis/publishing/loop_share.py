@@ -87,7 +87,11 @@ class LoopShare:
                 await self.publisher.outbox.close()
             connections, self._connections = self._connections, None
             if connections is not None:
-                await connections.close()
+                try:
+                    await connections.close()
+                except BaseException:  # the next call closes the rest
+                    self._connections = connections
+                    raise
 
     def forsake(self) -> None:
         """Release the resources of a loop that ended without closing them."""

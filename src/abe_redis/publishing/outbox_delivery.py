@@ -327,9 +327,8 @@ class Outbox:
     async def close(self) -> None:
         """Stop forwarding; the remaining rows stay on disk for another process."""
         self._closed = True
-        task, self._task = self._task, None
-        if task is not None:
-            await tasks.end(task)
+        if self._task is not None:
+            await tasks.end(self._task)
         with contextlib.suppress(OutboxError):
             try:
                 await self._thread.run(self._file.close)

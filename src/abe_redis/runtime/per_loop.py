@@ -57,10 +57,18 @@ class PerLoop[T]:
         return made
 
     async def end(self, close: Callable[[T], Coroutine[Any, Any, None]]) -> None:
-        """Close all, each in its own loop; those whose loop does not run any more are forsaken."""
+        """Close all, each in its own loop; those whose loop does not run any more are forsaken.
+
+        One whose closing fails or is cancelled is closed by the next call.
+        """
         self._sweep()
         for loop, one in self._take():
-            if not await run_in(loop, partial(close, one)):
+            try:
+                is_closed = await run_in(loop, partial(close, one))
+            except BaseException:
+                self._made.setdefault(loop, one)
+                raise
+            if not is_closed:
                 self._forsake(one)
 
     def _take(self) -> Iterator[tuple[asyncio.AbstractEventLoop, T]]:

@@ -11,16 +11,16 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from abe_redis import Settings
+from abe_redis import RedisMessageQueueBackend, Settings
 from abe_redis.errors import OutboxError, RedisUnavailableError
 from abe_redis.publishing.outbox_delivery import Outbox
 from abe_redis.publishing.outbox_file import OutboxFile
 from abe_redis.publishing.outbox_kept import Kept
 from abe_redis.publishing.outbox_rows import Append
 from abe_redis.streams.publish import Draft
-from tests.unit.publishing.outboxes import NO_SERVER, path, row, rows
+from tests.unit.publishing.outboxes import NO_SERVER, path, queue, row, rows
 
-__all__ = ["path"]
+__all__ = ["path", "queue"]
 
 TOGETHER = 6
 
@@ -215,3 +215,24 @@ async def test_forwarding_goes_on_after_there_was_no_thread(
     outbox.start()
     await asked.wait()
     await outbox.close()
+
+
+async def test_a_close_that_was_cancelled_is_finished_by_the_next_one(
+    queue: RedisMessageQueueBackend, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await queue.publish("slack_events", {"n": 1})
+    go_on = threading.Event()
+    monkeypatch.setattr(OutboxFile, "size", lambda _: go_on.wait())
+    asked = asyncio.create_task(queue.outbox_size())
+    await anyio.wait_all_tasks_blocked()
+    closing = asyncio.create_task(queue.close())
+    await anyio.wait_all_tasks_blocked()
+    closing.cancel()
+    await asyncio.wait([closing])
+    assert closing.cancelled()
+    go_on.set()
+    await asked
+    await queue.close()
+    other = OutboxFile(path)
+    assert other.claim(), "what it left is another one's to forward"
+    other.close()
