@@ -14,6 +14,8 @@ from abe_redis.mcp.sessions import HEADER, header
 from abe_redis.runtime.web import App, Receive, Scope, Send
 
 _GIVE_BACK_SECONDS = 4.0
+_WORD = CANCELLED.rpartition("/")[2].encode()
+"""What stands in each message that gives a request up; the slash before it may be escaped."""
 
 
 def noticing(app: App, calls: LeaseCalls) -> App:
@@ -88,7 +90,7 @@ class _Answer:
 
 def _cancelled(message: MutableMapping[str, Any]) -> object:
     """The id of the request that a message gives up on, if it does."""
-    if CANCELLED.encode() not in message.get("body", b""):
+    if _WORD not in message.get("body", b""):
         return None
     try:
         said = from_json(message["body"])
