@@ -18,7 +18,7 @@ import anyio.abc
 
 from abe_redis.events.arrival import Arrival
 from abe_redis.observability import hooks
-from abe_redis.slack.receiver import ANSWER_SECONDS, Answer, Receiver
+from abe_redis.slack.receiver import ANSWER_SECONDS, Answer, Receiver, failed
 from abe_redis.slack.shapes import Form, Sent
 
 _LOG = logging.getLogger(__name__)
@@ -113,6 +113,13 @@ class Connection:
 
     async def _take(self, socket: aiohttp.ClientWebSocketResponse, said: dict[str, Any]) -> None:
         end = hooks.receiving("socket")
+        try:
+            answer = await self._answered(socket, said)
+        except Exception as error:  # noqa: BLE001 - one event's failure is not the next one's
+            answer = failed(error)
+        end(answer.fate, answer.reason)
+
+    async def _answered(self, socket: aiohttp.ClientWebSocketResponse, said: dict[str, Any]) -> Answer:
         payload, answer = said.get("payload"), _TOO_SLOW
         if isinstance(payload, dict):
             with anyio.move_on_after(ANSWER_SECONDS):
@@ -123,7 +130,7 @@ class Connection:
             ack = {"envelope_id": said["envelope_id"]} | _response(answer, said)
             with suppress(aiohttp.ClientError, ConnectionError):  # it comes again, and is there already
                 await socket.send_str(json.dumps(ack))
-        end(answer.fate, answer.reason)
+        return answer
 
 
 _TOO_SLOW = Answer("refused", 503, reason="too slow")
@@ -186,5 +193,8 @@ def _response(answer: Answer, said: dict[str, Any]) -> dict[str, Any]:
     if not (answer.body and said.get("accepts_response_payload")):
         return {}
     if re.match("application/json", answer.content_type):
-        return {"payload": json.loads(answer.body)}
+        try:
+            return {"payload": json.loads(answer.body)}
+        except (ValueError, RecursionError):
+            _LOG.warning("The Bolt app answered with a body that is not the JSON that its header names.")
     return {"payload": {"text": answer.body}}

@@ -7,7 +7,7 @@ from typing import Any
 import anyio
 import pytest
 from redis.asyncio import Redis
-from slack_bolt import App
+from slack_bolt import App, BoltResponse
 from slack_bolt.async_app import AsyncApp
 from slack_sdk import WebClient
 from slack_sdk.web.async_client import AsyncWebClient
@@ -235,3 +235,21 @@ async def test_an_object_that_is_no_app_is_refused_at_the_start() -> None:
             BoltAnswers.of(async_app(slack), "bot:app", ["slash_command:x"])
         with pytest.raises(SettingsError, match="'shortcut:' has no name behind its colon; shortcut alone"):
             BoltAnswers.of(async_app(slack), "bot:app", ["shortcut:"])
+
+
+@pytest.mark.parametrize("body", ["saved", "", "[" * 100_000], ids=["text", "nothing", "too deep"])
+async def test_an_answer_that_is_not_the_json_it_says_ends_no_connection(
+    backend: RedisMessageQueueBackend, redis: Redis, body: str
+) -> None:
+    async with FakeSlack(answer_within=PATIENCE) as slack:
+        app = async_app(slack)
+
+        async def answer() -> Any:
+            return BoltResponse(status=200, body=body, headers={"Content-Type": "application/json"})
+
+        app.view("odd", middleware=[answer])(answer)
+        receiver = Receiver(backend, Queues.chosen(backend.settings), BoltAnswers(app))
+        async with receiving(backend, slack, receiver=receiver):
+            assert (await slack.send(view_submission("odd"))).accepted
+            assert (await slack.send(message("hi"))).accepted
+        assert await redis.xlen("slack_events") == 1
