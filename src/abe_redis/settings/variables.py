@@ -11,9 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dotenv import dotenv_values
-
 from abe_redis.errors import SettingsError
+from abe_redis.settings import env_file
 from abe_redis.settings.url import without_credentials
 
 OF_COMMANDS = (
@@ -51,9 +50,13 @@ class Variables:
 def read(file: Path | str | None, *, required: bool = False) -> Variables:
     """Read the environment, and the file if it exists.
 
+    Args:
+        file: The file.
+        required: Somebody has named it: it must exist, and each of its lines must be one that can be read.
+
     Raises:
-        SettingsError: The file cannot be read, uses a variable of the environment, or is required and does
-            not exist.
+        SettingsError: The file or a line of it cannot be read, it uses a variable of the environment, or is
+            required and does not exist.
     """
     exported = {name.upper(): value for name, value in os.environ.items()}
     path = None if file is None else Path(file).expanduser()
@@ -62,13 +65,14 @@ def read(file: Path | str | None, *, required: bool = False) -> Variables:
             raise SettingsError(f"{str(path)!r} is not a file. Name one with lines of the form NAME=value.")
         return Variables(None, exported)
     try:
-        lines = dotenv_values(path, interpolate=False, encoding="utf-8-sig")
+        text = path.read_text("utf-8-sig")
     except (UnicodeDecodeError, OSError) as error:
         raise SettingsError(
             f"The settings cannot be read from {path}: {why_unreadable(error)}. Make it a readable UTF-8 "
             "text file with lines of the form NAME=value."
         ) from None
-    return Variables(path, exported, _expanded(path, lines))
+    lines = env_file.lines(path, text, strict=required)
+    return Variables(path, exported, _expanded(path, dict(lines)))
 
 
 def why_unreadable(error: OSError | UnicodeDecodeError) -> str:
@@ -109,14 +113,12 @@ def check_origins(url: str, origins: Mapping[str, str]) -> None:
         )
 
 
-def _expanded(path: Path, lines: Mapping[str, str | None]) -> dict[str, str]:
+def _expanded(path: Path, lines: Mapping[str, str]) -> dict[str, str]:
     """The values, with `${NAME}` replaced by the value that the same file gave to NAME before."""
     expanded = dict[str, str]()
     foreign = dict[str, str]()
     """Per variable that uses the environment, the variable that it uses."""
     for name, value in lines.items():
-        if value is None:
-            continue
         for used, default in _REFERENCE.findall(value):
             taken = foreign.get(used.upper()) or (
                 used if used.upper() not in expanded and used in os.environ else ""
