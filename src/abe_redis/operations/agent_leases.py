@@ -40,6 +40,20 @@ class Kept(NamedTuple):
     """The number of the call that leased it."""
 
 
+class Rest(NamedTuple):
+    """The rest of the delay that an entry was leased out of.
+
+    Released, it waits for that, for the same reason: looking at an event hastens nothing.
+    """
+
+    seconds: float = 0.0
+    because: str = ""
+
+    def reason(self, consumer: str) -> str:
+        """Why the entry waits on; if that is not known, who gave it back."""
+        return self.because or f"{consumer} gave it back; it was postponed before"
+
+
 class _Kept(NamedTuple):
     """An entry whose lease is kept."""
 
@@ -49,11 +63,13 @@ class _Kept(NamedTuple):
     call: int
     due: float
     """Until when, by `clock.now`, it was postponed when it was leased."""
+    because: str
+    """Why."""
 
     @property
-    def rest_seconds(self) -> float:
-        """The rest of its delay: released, it waits for that, so that looking at an event hastens nothing."""
-        return max(0.0, self.due - clock.now())
+    def rest(self) -> "Rest":
+        """The rest of its delay."""
+        return Rest(max(0.0, self.due - clock.now()), self.because)
 
 
 type Leases = Mapping[tuple[str, str], _Kept]
@@ -123,17 +139,17 @@ class AgentLeases:
         deliveries: int,
         *,
         call: int,
-        rest_seconds: float,
+        rest: Rest,
     ) -> None:
         """Keep an entry's lease from now on."""
         now = clock.now()
-        kept = _Kept(deliveries, now, call, now + rest_seconds)
+        kept = _Kept(deliveries, now, call, now + rest.seconds, rest.because)
         self._held.setdefault((group, consumer), {})[stream, entry_id] = kept
 
-    def rest_seconds(self, stream: str, group: str, consumer: str, entry_id: str) -> float:
+    def rest(self, stream: str, group: str, consumer: str, entry_id: str) -> Rest:
         """The rest of the delay that an entry was leased out of."""
         kept = self._held.get((group, consumer), {}).get((stream, entry_id))
-        return 0.0 if kept is None else kept.rest_seconds
+        return Rest() if kept is None else kept.rest
 
     def kept(self, stream: str, group: str, consumer: str, ids: Sequence[str]) -> Leases:
         """Those leases of these entries that are kept now."""
@@ -260,21 +276,16 @@ async def _back(
     """Postpone entries for the rest of their delay; return the others with the deliveries they shall have."""
     others = dict[tuple[str, str], int]()
     for (stream, entry_id), kept in entries.items():
-        if (rest := kept.rest_seconds) > 0:
+        if (rest := kept.rest).seconds > 0:
             await release.postpone(
                 *(redis, stream, group, consumer, entry_id),
-                delay_seconds=rest,
+                delay_seconds=rest.seconds,
                 counted=False,
-                reason=still_postponed(consumer),
+                reason=rest.reason(consumer),
             )
         else:
             others[stream, entry_id] = kept.deliveries - 1
     return others
-
-
-def still_postponed(consumer: str) -> str:
-    """Why an entry is postponed that somebody leased out of its delay."""
-    return f"{consumer} gave it back; it was postponed before"
 
 
 @dataclass(slots=True)
@@ -291,11 +302,9 @@ class AgentRead:
     buried: list[str] = field(default_factory=list)
     """Entries that no consumer can handle."""
 
-    def hold(self, entry_id: str, deliveries: int, rest_seconds: float) -> None:
+    def hold(self, entry_id: str, deliveries: int, rest: Rest) -> None:
         """Keep an entry's lease from now on."""
         self.ids.append(entry_id)
         self.agent_leases.hold(
-            *(self.stream, self.group, self.consumer, entry_id, deliveries),
-            call=self.call,
-            rest_seconds=rest_seconds,
+            *(self.stream, self.group, self.consumer, entry_id, deliveries), call=self.call, rest=rest
         )

@@ -11,7 +11,7 @@ from abe_redis.client import failures
 from abe_redis.client.connections import Connections
 from abe_redis.consuming.discovery import say_lost
 from abe_redis.operations import event_views
-from abe_redis.operations.agent_leases import AgentRead
+from abe_redis.operations.agent_leases import AgentRead, Rest
 from abe_redis.operations.caller_limits import Limits
 from abe_redis.operations.filters import Filter
 from abe_redis.runtime import plurals
@@ -220,7 +220,7 @@ async def _opened(
             if await dead.bury(connections.commands, stream, group, consumer, entry.id, str(reason)):
                 taken.buried.append(entry.id)
         else:
-            taken.hold(entry.id, entry.deliveries, entry.rest_seconds)
+            taken.hold(entry.id, entry.deliveries, Rest(entry.rest_seconds, entry.postponed_because))
             events.append(
                 event_views.view(
                     entry.id, entry.fields, deliveries=entry.deliveries, consumer=consumer, idle_seconds=0

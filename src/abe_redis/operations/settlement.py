@@ -8,7 +8,7 @@ from typing import Any
 from redis.asyncio import Redis
 
 from abe_redis.errors import RequestError
-from abe_redis.operations.agent_leases import AgentLeases, Kept
+from abe_redis.operations.agent_leases import AgentLeases, Kept, Rest
 from abe_redis.operations.changing import changing
 from abe_redis.operations.scope import Scope, check_id, check_range
 from abe_redis.runtime import plurals
@@ -112,7 +112,8 @@ class Settlement:
                 redis, stream, group, by, is_shared=delay_seconds > 0, is_final=bury is not None
             )
             for one in by.get("done", []):
-                rest = self._rest(stream, group, holder, one) if bury is None and not delay_seconds else 0.0
+                rest = self._rest(stream, group, holder, one)
+                waits_on = bury is None and rest.seconds > delay_seconds
                 let_go = (
                     partial(
                         dead.bury, redis, stream, group, holder, one, bury, by_hand=self._is_by_hand(holder)
@@ -121,17 +122,17 @@ class Settlement:
                     else partial(
                         postpone,
                         *(redis, stream, group, holder, one),
-                        delay_seconds=delay_seconds or rest,
+                        delay_seconds=max(delay_seconds, rest.seconds),
                         counted=False,
                         by_hand=self._is_by_hand(holder),
-                        reason=why,
+                        reason=rest.reason(holder) if waits_on else why,
                     )
                 )
 
-                def note(is_done: bool, was_lost: bool, one: str = one, rest: float = rest) -> None:  # noqa: FBT001
+                def note(is_done: bool, was_lost: bool, one: str = one, waits_on: bool = waits_on) -> None:  # noqa: FBT001
                     if was_lost and not is_done:  # given back by the first try, it may be another's by now
                         change.doubt(one)
-                    if is_done and rest:
+                    if is_done and waits_on:
                         still.append(one)
                     (change.done if is_done else by.setdefault("not_held", [])).append(one)
 
@@ -151,9 +152,9 @@ class Settlement:
         """Whether a person settles what somebody else, such as a worker, may have read ahead."""
         return self.by_name and holder != self.own
 
-    def _rest(self, stream: str, group: str, holder: str, entry_id: str) -> float:
+    def _rest(self, stream: str, group: str, holder: str, entry_id: str) -> Rest:
         """The rest of the delay that an agent leased an event out of; a person decides when it comes."""
-        return 0.0 if self.by_name else self.agent_leases.rest_seconds(stream, group, holder, entry_id)
+        return Rest() if self.by_name else self.agent_leases.rest(stream, group, holder, entry_id)
 
     async def _take_postponed(
         self, redis: Redis, stream: str, group: str, holder: str, by: dict[renewal.Outcome, list[str]]

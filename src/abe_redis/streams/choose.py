@@ -64,8 +64,9 @@ async def take_these(
             *(stream, entry_id.decode(), fields_of(flat), int(deliveries), asked_at),
             again=deliveries > 1,
             rest_seconds=rest / 1000,
+            postponed_because=reason.decode(errors="replace"),
         )
-        for entry_id, flat, deliveries, rest in rows
+        for entry_id, flat, deliveries, rest, reason in rows
     ]
     order = {entry_id: at for at, entry_id in enumerate(ids)}
     return Chosen(

@@ -43,6 +43,8 @@ class Leased(NamedTuple):
     delivery is counted soon after, together with others, unless it ends before."""
     rest_seconds: float = 0.0
     """The rest of the delay that a chosen entry was leased out of."""
+    postponed_because: str = ""
+    """Why it was postponed, if that is known."""
 
 
 async def take_new(

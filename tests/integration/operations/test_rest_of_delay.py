@@ -60,3 +60,45 @@ async def test_a_person_can_say_that_it_comes_at_once(make_backend: MakeBackend,
     back = await person.release(stream=TOPIC, group=GROUP, ids=[event.id])
     assert (back.released, back.still_postponed) == ([event.id], [])
     assert await due(redis, event.id) == 0
+
+
+@pytest.mark.parametrize("delay", [0, 0.001, DELAY / 2])
+async def test_no_agent_hastens_what_another_one_postponed(
+    delay: float, make_backend: MakeBackend, redis: Redis
+) -> None:
+    first, second = (Operations(make_backend(), origin="mcp") for _ in range(2))
+    await first.publish_event(said(1))
+    (event,) = (await first.lease(group=GROUP)).events
+    await first.release(ids=[event.id], delay_seconds=DELAY, reason="rate limited")
+    at = await due(redis, event.id)
+    await second.lease(group=GROUP, ids=[event.id])
+    back = await second.release(ids=[event.id], delay_seconds=delay, reason="not mine")
+    assert back.released == back.still_postponed == [event.id]
+    assert abs(await due(redis, event.id) - at) < DELAY / 10
+    (listed,) = (await second.waiting(group=GROUP)).events
+    assert listed.reason == f"{first.consumer} says: rate limited"
+
+
+@pytest.mark.parametrize("how", ["release", "the session ends", "not shown"])
+async def test_who_postponed_an_event_and_why_outlives_a_look(
+    how: str, make_backend: MakeBackend, redis: Redis
+) -> None:
+    person, agent = Operations(make_backend(), origin="cli"), Operations(make_backend(), origin="mcp")
+    await person.publish_event(said(1))
+    (event,) = (await person.lease(group=GROUP, create_group=True)).events
+    place = {"stream": TOPIC, "group": GROUP}
+    await person.release(**place, ids=[event.id], delay_seconds=DELAY, reason="wait for the audit")
+    for _ in range(2):
+        leased = await agent.lease(group=GROUP, ids=[event.id])
+        if how == "the session ends":
+            await agent.agent_leases.give_back()
+        elif how == "not shown":
+            await agent.take_back(leased, group=GROUP, ids=[event.id], consumer=None)
+        else:
+            await agent.release(ids=[event.id])
+        (listed,) = (await agent.waiting(group=GROUP)).events
+        assert listed.reason == f"{person.consumer} says: wait for the audit"
+    leased = await agent.lease(group=GROUP, ids=[event.id])
+    await agent.release(ids=[event.id], delay_seconds=DELAY * 2, reason="later still")
+    (listed,) = (await agent.waiting(group=GROUP)).events
+    assert listed.reason == f"{agent.consumer} says: later still", "another delay has another reason"

@@ -7,10 +7,10 @@
 --       what the group has pending
 -- ARGV  group, consumer, its lease in ms, how many entries may be passed over, 1 if what is postponed may be
 --       taken (else 0); then the ids
--- Answers the leased entries, each with its id, fields, number of deliveries and the rest of its delay in ms
--- (0: it was not postponed); of each other id, why not: `held` (and by whom), `postponed`, `done` (or never
--- there), `far` (too many stand before it); and how many were passed over. Or an error when there is no such
--- group.
+-- Answers the leased entries, each with its id, fields, number of deliveries, the rest of its delay in ms
+-- (0: it was not postponed) and why it was postponed (or ''); of each other id, why not: `held` (and by
+-- whom), `postponed`, `done` (or never there), `far` (too many stand before it); and how many were passed
+-- over. Or an error when there is no such group.
 
 -- include: clock
 -- include: agents
@@ -46,12 +46,13 @@ local function take(id, deliveries, holder, is_back, rest)
     others[#others + 1] = {id, 'done', ''}
     return
   end
+  local reason = rest and reason_of(due, id) or ''
   not_due(due, id)
   note_taken(records, group, consumer, id, holder)
   note_given(records, group, id)
   note_reached(records, group, id)
   if is_back then note_back(records, group, id, deliveries + 1) end
-  rows[#rows + 1] = {id, entry[2], deliveries + 1, rest or 0}
+  rows[#rows + 1] = {id, entry[2], deliveries + 1, rest or 0, reason}
 end
 
 local function take_pending(id, row, rest, is_back)
@@ -121,7 +122,7 @@ while to_read > 0 do
   for _, entry in ipairs(entries) do
     if ahead[entry[1]] then
       ahead[entry[1]] = nil
-      rows[#rows + 1] = {entry[1], entry[2], 1, 0}
+      rows[#rows + 1] = {entry[1], entry[2], 1, 0, ''}
     else
       back[#back + 1] = entry[1]
       note_given(records, group, entry[1], 0)

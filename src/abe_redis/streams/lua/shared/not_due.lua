@@ -17,6 +17,12 @@ local function note_reason(due, id, reason, keep_ms)
   redis.pcall('PEXPIRE', reasons, keep_ms)
 end
 
+-- Why an entry is postponed; '' when that is not known.
+local function reason_of(due, id)
+  local reason = redis.pcall('HGET', reasons_beside(due), id)
+  return type(reason) == 'string' and reason or ''
+end
+
 -- Notes that entries are not postponed any more.
 local function not_due(due, ...)
   if redis.call('ZREM', due, ...) > 0 then redis.pcall('HDEL', reasons_beside(due), ...) end
