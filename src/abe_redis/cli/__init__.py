@@ -6,7 +6,8 @@ reason is on stderr); 2 the command line or a setting is wrong. docs/command-lin
 
 import errno
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from abe_redis.cli.early_end import at_interrupt, at_sigterm, begin
@@ -105,9 +106,19 @@ def _run(app: "typer.Typer") -> None:
         error: Any = wrong
         said = lines(mask(in_words(error)))
         error.format_message = lambda: said
-        rich_utils.rich_format_error(error)
+        with _code_alone():
+            rich_utils.rich_format_error(error)
         raise SystemExit(error.exit_code) from None
     raise SystemExit(code if isinstance(code, int) else 0)
+
+
+@contextmanager
+def _code_alone() -> Iterator[None]:
+    """Let the exit code alone say what is wrong, if stderr cannot be written."""
+    try:
+        yield
+    except OSError:
+        sys.stderr = None
 
 
 def _end(errors: Sequence[AbeRedisError]) -> NoReturn:
@@ -117,5 +128,6 @@ def _end(errors: Sequence[AbeRedisError]) -> NoReturn:
 
     for error in errors:
         said = with_options(str(error)) if isinstance(error, _OF_A_CALL) else str(error)
-        say(f"abe-redis: {plain(mask(said))}", to_stderr=True)  # a secret may stand in the wrong place
+        with _code_alone():
+            say(f"abe-redis: {plain(mask(said))}", to_stderr=True)  # a secret may stand in the wrong place
     raise SystemExit(2 if all(isinstance(error, _WRONG) for error in errors) else 1)

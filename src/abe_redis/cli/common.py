@@ -10,7 +10,7 @@ import anyio
 import typer
 from pydantic import BaseModel
 
-from abe_redis.errors import SettingsError
+from abe_redis.errors import AbeRedisError, SettingsError
 from abe_redis.runtime.collector import idle_during_imports
 
 if TYPE_CHECKING:
@@ -123,13 +123,19 @@ def wraps() -> bool:
 
     Elsewhere a sentence is one line, so that `grep` finds its words.
     """
-    return sys.stdout.isatty() or "COLUMNS" in os.environ
+    return (sys.stdout is not None and sys.stdout.isatty()) or "COLUMNS" in os.environ
 
 
 def say(text: str, *, to_stderr: bool = False) -> None:
-    """Print. All output of the commands goes through here: nothing in it can control the terminal."""
+    """Print. All output of the commands goes through here: nothing in it can control the terminal.
+
+    Raises:
+        AbeRedisError: Whoever started the command has closed its stdout, so that an answer would be lost.
+    """
     from abe_redis.sanitize.untrusted import lines  # noqa: PLC0415
 
+    if sys.stdout is None and not to_stderr:
+        raise AbeRedisError("stdout is closed, so not everything could be written.")
     print(lines(text), file=sys.stderr if to_stderr else sys.stdout, flush=True)
 
 

@@ -1,11 +1,15 @@
 """The exit codes of all commands: an empty answer is an answer, and what somebody names must be there."""
 
+import shlex
+import subprocess
+import sys
 from collections.abc import Iterable
 
 import pytest
 
 from tests.integration.cli.command_runs import at, run
 from tests.integration.cli.test_help import commands
+from tests.patience import PATIENCE
 from tests.servers import Server
 
 __all__ = ["at"]
@@ -94,3 +98,26 @@ def test_an_empty_answer_is_0_and_what_was_named_and_is_missing_is_1(server: Ser
 @pytest.mark.usefixtures("at")
 def test_a_wrong_command_line_is_2() -> None:
     ended([f"{name} --nope" for name in commands()], 2)
+
+
+@pytest.mark.usefixtures("at")
+@pytest.mark.parametrize(
+    ("line", "code", "words"),
+    [
+        ("stats --json >&-", 1, "stdout is closed, so not everything could be written."),
+        ("stats >&-", 1, "stdout is closed, so not everything could be written."),
+        ("worker nope:handle 2>&-", 2, ""),
+        ("worker nope:handle 2>/dev/full", 2, ""),
+        ("stats --nope 2>/dev/full", 2, ""),
+    ],
+)
+def test_a_stream_that_cannot_be_written_changes_no_exit_code_for_the_better(
+    line: str, code: int, words: str
+) -> None:
+    command = f"{shlex.quote(sys.executable)} -m abe_redis {line}"
+    result = subprocess.run(
+        ["/bin/sh", "-c", command], capture_output=True, encoding="utf-8", timeout=PATIENCE, check=False
+    )
+    assert result.returncode == code, result.stderr
+    assert words in result.stderr
+    assert "Traceback" not in result.stderr
