@@ -1,6 +1,7 @@
 """Reads the audit: the changes of people and agents, as `recording` wrote them."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 from redis.asyncio import Redis
@@ -28,6 +29,7 @@ async def changes(
     since: str | None = None,
     who: str | None = None,
     stream: str | None = None,
+    is_shown: Callable[[Change], bool] = lambda _: True,
 ) -> AuditResult:
     """The last changes, the newest first.
 
@@ -37,6 +39,7 @@ async def changes(
         since: Only from this point on, as people write it.
         who: Only by those whose name contains this.
         stream: Only to this stream.
+        is_shown: Which of these the caller may see.
 
     Raises:
         RequestError: The count is out of range.
@@ -57,6 +60,8 @@ async def changes(
                 if first and ids.order(entry.id) < ids.order(first):
                     return AuditResult(changes=found.changes)
                 if (who or "") not in one.who or stream not in {None, one.facts.get("stream")}:
+                    continue
+                if not is_shown(one):
                     continue
                 if found.joins(one):
                     continue

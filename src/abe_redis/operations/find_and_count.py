@@ -118,13 +118,18 @@ class Searching(Reading):
 
         Args:
             stream: Only to this one.
-            count: How many of the last changes are looked at.
+            count: How many at most.
         """
         self.agent_leases.touch()
         wanted = None if stream is None else self._scope.allowed(stream)
-        async with self._scope.redis("reading what was changed") as redis:
-            found = [(one, str(one.facts.get("stream", ""))) for one in await audit.last(redis, count)]
-        return [one for one, name in found if wanted in {None, name} and self._scope.patterns.match(name)]
+        seen = self._scope.patterns
+        found = await audit.changes(
+            self._scope,
+            count=count,
+            stream=wanted,
+            is_shown=lambda one: seen.match(str(one.facts.get("stream", ""))),
+        )
+        return found.changes
 
     def check_readable(self, stream: str) -> None:
         """Refuse a stream that the caller may not look at, whether it exists or not."""
