@@ -119,6 +119,22 @@ def narrowed(patterns: Patterns) -> Patterns:
     return Narrowed(patterns, sorted({one.streams for one in grants}))
 
 
+def check_stream(stream: str, patterns: Patterns) -> None:
+    """Refuse one of these streams for which the call does not have its power.
+
+    Raises:
+        RequestError: It does not.
+    """
+    grants = _WITHIN.get()
+    if not grants or narrowed(patterns).match(stream):
+        return
+    has = ", ".join(sorted({one.streams for one in grants}))
+    raise RequestError(
+        f"Your token does not allow this in the stream {stream!r}, only in: {has}. Ask the user to sign in "
+        f"again with the scope '{grants[0].power}/{stream}', or use a stream that it allows."
+    )
+
+
 def check_group(group: str, stream: str) -> None:
     """Refuse work in a group of a stream for which the call does not have its power.
 

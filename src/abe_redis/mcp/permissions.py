@@ -147,6 +147,10 @@ class Permissions(Limits):
         """Those of these streams that the token of the call allows."""
         return access.narrowed(patterns)
 
+    def check_stream(self, stream: str, patterns: Patterns) -> None:
+        """Refuse a stream that the token of the call does not allow."""
+        access.check_stream(stream, patterns)
+
     def facts(self) -> dict[str, str]:
         """The owner of the token."""
         known = access.ACCESS.get()

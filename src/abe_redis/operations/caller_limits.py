@@ -29,6 +29,13 @@ class Limits:
         """Those of these streams that the caller may use."""
         return patterns
 
+    def check_stream(self, stream: str, patterns: Patterns) -> None:
+        """Refuse one of these streams that the caller may not use.
+
+        Raises:
+            RequestError: It may not.
+        """
+
     def facts(self) -> dict[str, str]:
         """Further facts about a caller for the audit."""
         return {}

@@ -101,19 +101,17 @@ class Scope:
             RequestError: The settings do not name it.
         """
         name = names.check_text(stream, "stream") if stream is not None else self._default
-        if not self.patterns.match(names.buried_from(name) if names.is_dead_letters(name) else name):
-            default = "" if stream is not None else ", which is the default: name another with stream"
-            near = _near(name, self.patterns.literals)
-            ours = f"{self.patterns} (set by REDIS_STREAM_PATTERNS{self._narrowed})"
-            if self._origin == "mcp":
-                raise RequestError(
-                    f"The stream {name!r} is not one this server may touch{default}.{near} "
-                    f"Allowed are: {ours}."
-                )
-            raise RequestError(
-                f"No stream {name!r} belongs to this queue{default}.{near} Its streams are: {ours}."
-            )
-        return name
+        home = names.buried_from(name) if names.is_dead_letters(name) else name
+        if self._patterns.match(home):
+            self.limits.check_stream(home, self._patterns)
+            return name
+        default = "" if stream is not None else ", which is the default: name another with stream"
+        near = _near(name, self.patterns.literals)
+        ours = f"{self.patterns} (set by REDIS_STREAM_PATTERNS{self._narrowed})"
+        said = f"No stream {name!r} belongs to this queue{default}.{near} Its streams are"
+        if self._origin == "mcp":
+            said = f"The stream {name!r} is not one this server may touch{default}.{near} Allowed are"
+        raise RequestError(f"{said}: {ours}.")
 
     def exact(self, stream: str) -> str:
         """The stream, unless its name reads like a pattern and it is not the host's topic.

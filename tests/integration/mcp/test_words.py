@@ -8,6 +8,8 @@ from urllib.parse import quote
 import pytest
 from redis.asyncio import Redis
 
+from abe_redis import Operations, RedisMessageQueueBackend
+from abe_redis.mcp import access
 from abe_redis.mcp.permissions import Permissions
 from tests.integration.agents import GROUP, TOPIC, Ask, asking, refusal, said, server, text_of
 from tests.integration.conftest import MakeBackend
@@ -159,3 +161,36 @@ async def test_an_agent_is_told_what_was_changed_where_it_may_look(make_backend:
     assert text_of(await narrow("stream_stats", changes=True)).startswith("3 changes")
     assert text_of(await ask("stream_stats", changes=True, stream="slack:ops")).startswith("3 changes")
     assert "may touch" in await refusal(narrow, "stream_stats", changes=True, stream=TOPIC)
+
+
+async def test_changes_of_a_stream_are_found_behind_those_of_others(
+    backend: RedisMessageQueueBackend,
+) -> None:
+    ask = asking(server(backend))
+    await ask("publish_event", payload=said(1), stream="slack:ops")
+    person = Operations(backend, origin="cli")
+    for number in range(110):
+        await person.publish_event({"n": number}, stream=TOPIC)
+    assert text_of(await ask("stream_stats", changes=True, stream="slack:ops")).startswith("1 changes")
+    narrow = asking(server(backend, Permissions(streams=("slack:ops",))))
+    assert text_of(await narrow("stream_stats", changes=True)).startswith("1 changes")
+
+
+async def test_a_stream_that_a_token_does_not_allow_is_refused_as_that(
+    backend: RedisMessageQueueBackend,
+) -> None:
+    ask = asking(server(backend))
+    for stream in (TOPIC, "slack:ops"):
+        await ask("publish_event", payload=said(1), stream=stream)
+    token = access.ACCESS.set(access.Access.of("alice", "p", ["read/slack:ops"]))
+    try:
+        for asked in ({"stream": TOPIC}, {"stream": f"dead:{{{TOPIC}}}"}, {}):
+            told = await refusal(ask, "read_stream", **asked)
+            assert told.endswith(
+                "Your token does not allow this in the stream 'slack_events', only in: slack:ops. Ask the "
+                "user to sign in again with the scope 'read/slack_events', or use a stream that it allows."
+            )
+        assert "may touch" in await refusal(ask, "read_stream", stream="elsewhere")
+        assert (await ask("read_stream", stream="slack:ops")).content
+    finally:
+        access.ACCESS.reset(token)
