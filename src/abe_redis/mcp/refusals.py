@@ -1,5 +1,6 @@
 """Failures in words for a model: a sentence, alone or in an error of the protocol."""
 
+import logging
 from typing import Any
 
 from abe_redis.errors import AbeRedisError
@@ -31,3 +32,25 @@ def protocol_error(error: AbeRedisError) -> Exception:
 
         made = known.McpError(ErrorData(code=_INVALID, message=sentence(error)))
     return made
+
+
+def keep_refusals_out_of_the_log() -> None:
+    """Let the SDK log no traceback of what a resource refuses: whoever asks is told, and may ask often."""
+    for name in ("mcp.server.fastmcp.server", "mcp.server.mcpserver.server"):
+        logging.getLogger(name).addFilter(_is_no_refusal)
+
+
+def _is_no_refusal(record: logging.LogRecord) -> bool:
+    error = record.exc_info[1] if record.exc_info else None
+    while error is not None:
+        if isinstance(error, AbeRedisError) or _is_of_the_protocol(error):
+            return False
+        error = error.__cause__ or error.__context__
+    return True
+
+
+def _is_of_the_protocol(error: BaseException) -> bool:
+    from mcp.shared import exceptions  # noqa: PLC0415
+
+    known: Any = exceptions
+    return isinstance(error, known.MCPError if SDK_2 else known.McpError)

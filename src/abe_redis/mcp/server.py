@@ -18,6 +18,7 @@ from abe_redis.mcp.compat.sdk import Server
 from abe_redis.mcp.permissions import Permissions
 from abe_redis.mcp.prompts import offer_prompts
 from abe_redis.mcp.questions import Questions
+from abe_redis.mcp.refusals import keep_refusals_out_of_the_log
 from abe_redis.mcp.resources import offer_resources
 from abe_redis.mcp.tool_descriptions import offer_tools
 from abe_redis.mcp.tools.offered import Tools
@@ -48,6 +49,7 @@ _WORK = "; to work on events, take them with lease_events, do the work, then ack
 def make_server(operations: "Callable[[], Awaitable[Operations]]", permissions: Permissions) -> Server:
     """Create a server with its tools; `operations` returns what they call."""
     keep_not_numbers()
+    keep_refusals_out_of_the_log()
     server = Server(
         "abe-redis",
         title="Slack events on Redis",
@@ -79,6 +81,14 @@ async def serve_stdio(settings: Settings, permissions: Permissions, beside: Besi
         try:
             server = make_server(queue.operations, permissions)
             tasks.start_soon(server.subscriptions.run)
+
+            async def end_unheard() -> None:
+                await server.unheard.wait()
+                _LOG.warning("Nobody reads the stdout of this server any more, so it ends.")
+                await queue.end()
+                os._exit(1)  # as above
+
+            tasks.start_soon(end_unheard)
             async with beside(queue.operations):
                 await server.run_stdio_async()
         finally:

@@ -15,6 +15,7 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, override
 
+import anyio
 from mcp.types import CallToolResult, TextContent, ToolAnnotations
 from pydantic import BaseModel, ValidationError
 
@@ -70,6 +71,8 @@ class Server(SdkServer):
         self._consent = Consent()
         self._waits = Waits()
         self.lease_calls = LeaseCalls()
+        self.unheard = anyio.Event()
+        """Set when the client over stdio has closed its end of our stdout."""
         self._prompts: dict[str, list[str]] = {}
         more: dict[str, Any] = {"title": title, "version": version, "extensions": [Apps()]} if SDK_2 else {}
         answer_once()
@@ -127,7 +130,9 @@ class Server(SdkServer):
     @override
     async def run_stdio_async(self) -> None:
         """Serve on stdin and stdout until stdin ends."""
-        await stdio.serve(self._lowlevel, functools.partial(self.lease_calls.cancelled, None))
+        await stdio.serve(
+            self._lowlevel, functools.partial(self.lease_calls.cancelled, None), self.unheard.set
+        )
 
     def http_app(self, path: str, host: str, security: Any) -> Any:  # noqa: ANN401 - ASGI
         """The server as an ASGI application, for streamable HTTP.

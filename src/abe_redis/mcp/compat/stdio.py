@@ -27,16 +27,21 @@ _AROUND = " \t\r\n\ufeff"
 class _Out:
     """The binary stdout, to which two threads write whole lines."""
 
-    def __init__(self, binary: IO[bytes], unanswered: Unanswered) -> None:
+    def __init__(self, binary: IO[bytes], unanswered: Unanswered, unheard: Callable[[], None]) -> None:
         self._binary = binary
         self._unanswered = unanswered
+        self._unheard = unheard
         self._lock = threading.Lock()
 
     def write(self, line: str) -> None:
-        """Write a line."""
+        """Write a line; if nobody reads it, say so to the server, which may still wait for stdin."""
         with self._lock:
-            self._binary.write(line.encode(errors="backslashreplace"))
-            self._binary.flush()
+            try:
+                self._binary.write(line.encode(errors="backslashreplace"))
+                self._binary.flush()
+            except OSError:
+                anyio.from_thread.run_sync(self._unheard)
+                return
         self._unanswered.sent(line)
 
     def flush(self) -> None:
@@ -81,16 +86,21 @@ class _Lines:
         return ""
 
 
-async def serve(lowlevel: Any, cancelled: Cancelled) -> None:  # noqa: ANN401 - of either SDK line
+async def serve(
+    lowlevel: Any,  # noqa: ANN401 - of either SDK line
+    cancelled: Cancelled,
+    unheard: Callable[[], None],
+) -> None:
     """Serve until stdin ends and what was asked is answered, within some seconds.
 
     Args:
         lowlevel: The SDK's server behind the one that has the tools.
         cancelled: Called with the id of a request for whose answer the client does not wait any more.
+        unheard: Called when the client has closed its end of stdout.
     """
     # By itself the SDK would read the process's stdin; it reads a given stream unchanged.
     unanswered = Unanswered()
-    out = _Out(sys.stdout.buffer, unanswered)
+    out = _Out(sys.stdout.buffer, unanswered, unheard)
     with anyio.CancelScope() as scope:
         lines = cast("IO[str]", _Lines(sys.stdin.buffer, out, unanswered, scope.cancel, cancelled))
         stdout = anyio.wrap_file(cast("IO[str]", out))
