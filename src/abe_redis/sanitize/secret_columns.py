@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 from abe_redis.sanitize.deferred import deferred
-from abe_redis.sanitize.secret_names import NAME
+from abe_redis.sanitize.secret_names import NAME, looks_secret
 
 _BETWEEN = (
     ("|", deferred(r"\|")),
@@ -32,7 +32,7 @@ def found_in_columns(text: str, small: str) -> Iterator[tuple[int, int]]:
 
 
 def _columns(text: str, small: str, sign: str, between: re.Pattern[str]) -> Iterator[tuple[int, int]]:
-    behind, head, named = -1, list[Cell](), list[bool]()
+    behind, head, named, may_be_sentence = -1, list[Cell](), list[bool](), False
     for line in _LINE.finditer(small):
         start, end = line.span("cells")
         if sign not in line["cells"]:
@@ -41,12 +41,13 @@ def _columns(text: str, small: str, sign: str, between: re.Pattern[str]) -> Iter
         cells = _cells(small, start, end, between)
         follows = line.start() == behind + 1 and behind >= 0
         if not follows or (sign in ",;" and len(cells) != len(head)):
-            head, named = cells, [_is_of_secrets(small[slice(*cell)], sign) for cell in cells]
+            head, named = cells, [_is_of_secrets(small[slice(*cell)]) for cell in cells]
+            may_be_sentence = sign in ",;" and any(small[first : first + 1] == " " for first, _ in cells)
         elif any(named) and not _RULE.fullmatch(line["cells"]):
             for cell, is_secret in zip(cells, named, strict=False):
                 first, last = cell
                 word = text[first:last].strip(_AROUND)
-                if is_secret and word:
+                if is_secret and word and (not may_be_sentence or looks_secret(word)):
                     at = text.index(word, first)
                     yield at, at + len(word)
         behind = line.end()
@@ -60,9 +61,9 @@ def _cells(text: str, start: int, end: int, between: re.Pattern[str]) -> list[Ce
     return [*cells, (at, end)]
 
 
-def _is_of_secrets(head: str, sign: str) -> bool:
-    """Whether the cells below this one hold secrets; in a sentence a space follows a comma."""
-    if len(head) > _MOST_OF_A_HEAD or (sign in ",;" and head[:1] == " "):
+def _is_of_secrets(head: str) -> bool:
+    """Whether the cells below this one hold secrets."""
+    if len(head) > _MOST_OF_A_HEAD:
         return False
     word = head.strip(_AROUND)
     return word not in _NOT_SECRET and _HEAD.fullmatch(word) is not None

@@ -18,10 +18,12 @@ _COMMAND = deferred(
     r"|(?:requirepass|masterauth)\s{1,4}[\"']?(?P<conf>[^\s\"']++)"
     r"|sshpass\s{1,4}-p\s{0,4}[\"']?(?P<ssh>[^\s\"']++)"
     r"|redis-cli[^\n]{0,200}?\s-a\s{1,4}[\"']?(?P<redis>[^\s\"']++)"
-    r"|docker\s{1,4}login[^\n]{0,200}?\s-p\s{1,4}[\"']?(?P<docker>[^\s\"']++)"
-    r"|mysql[^\n]{0,200}?\s-p[\"']?(?P<mysql>[^\s\"']{3,}+)",
+    r"|(?:docker|podman|az|oc|helm\s{1,4}registry)\s{1,4}login[^\n]{0,200}?\s-p\s{1,4}[\"']?(?P<docker>[^\s\"']++)"
+    r"|mysql[^\n]{0,200}?\s-p[\"']?(?P<mysql>[^\s\"']{3,}+)"
+    r"|variable\s{1,4}\\?\"[\w-]{0,40}(?:passw|secret|token|key)[\w-]{0,40}\\?\"\s{0,4}\{[^{}]{0,200}?"
+    r"\bdefault\s{0,4}=\s{0,4}\\?\"(?P<variable>[^\"\n\\]++)",
 )
-_WORDS = ("-", "pass", "identified", "masterauth")
+_WORDS = ("-", "pass", "identified", "masterauth", "variable")
 """Each of the commands above contains one of these."""
 _PROGRAM = deferred(r"curl|wget|http|fetch|xh\b")
 _BACK = 400

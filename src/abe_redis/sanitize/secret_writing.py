@@ -26,13 +26,13 @@ _BESIDE = deferred(
     r"|:?\s{1,4}[`*~]{1,3}_?"
     rf"){_VALUE}",
 )
-_NEXT = deferred(rf"{_MARKS}[ \t]{{1,3}}{_VALUE}(?=[\s.,;!?\"']|\Z)")
+_NEXT = deferred(rf"{_MARKS}[ \t]{{1,3}}[\"']?{_VALUE}(?=[\s.,;!?\"']|\Z)")
 _LEAST_OF_A_NEXT = 8
 """Characters of a secret that follows the name of another kind than a password, with no sign between."""
 _VERBS = frozenset({"pass", "bearer"})
 """Names that are more often something else in a sentence."""
-_SPOKEN = deferred(r"(?<![\w-])(?:passw(?:or)?d|passphrase|passcode|pwd)")
-_LINKED = deferred(rf"{_MARKS}(?:\s{{0,4}}[:=-])?(?:\s{{1,4}}(?:is|was))?\s{{1,4}}(?=[<\[])")
+_SPOKEN = deferred(r"(?<![\w-])(?:passw(?:or)?d|passphrase|passcode|pwd|pw)")
+_LINKED = deferred(rf"{_MARKS}(?:\s{{0,4}}[:=-])?(?:\s{{1,4}}(?:is|was):?)?\s{{1,4}}(?=[<\[])")
 _BELOW = deferred(
     rf"(?:\s?\([^()\n]{{1,40}}\)|{_FOR})?"
     rf"{_MARKS}\s{{0,3}}[:=]?{_MARKS}(?:\s(?:is|was))?:?{_MARKS}"
@@ -57,11 +57,19 @@ _SETTER = deferred(
 _LOGIN = deferred(
     r"\b(?:creds?|credentials?|log[io]ns?|user(?:name)?\s?[/,&+]\s?pass(?:word)?|basic auth)\s{0,3}"
     rf"(?:(?:[:=\u2192]|->|=>|-)\s{{0,3}})?[`\"']?[\w.@-]{{1,60}}[`\"']?\s{{0,2}}[/|:]\s{{0,2}}[`\"']?{_VALUE}"
+    # `login bob pass …`
+    r"|\b(?:log[io]n|user(?:name)?)\s{1,3}[\w.@-]{1,60}\s{1,3}pass\s{1,3}(?P<spoken>[^\s\"'`<>|*~]{1,200}+)"
 )
+# `passwords: …, …`, `password: … or …`
+_SEVERAL = deferred(
+    rf"{_MARKS}(?:\s{{0,4}}[:=]|\s(?:is|are))\s{{0,4}}(?P<all>[^\s,\"'`<>|*~]{{1,200}}+"
+    r"(?:(?:\s?[,/]|\s(?:or|and))\s[^\s,\"'`<>|*~]{1,200}+){1,8})"
+)
+_BETWEEN = deferred(r"\s?[,/]\s|\s(?:or|and)\s")
 # `use … as the password`, `… (password)`
 _TURNED = deferred(
     rf"(?<![^\s\"'`(]){_VALUE}[\"'`]?\s{{1,3}}"
-    rf"(?:(?:is|as)\s(?:the|my|your|our|its|a)\s(?:[\w-]{{1,20}}\s){{0,2}}?{NAME}|\((?:the\s)?{NAME}\))"
+    rf"(?:(?:is|as)\s(?:(?:the|my|your|our|its|a)\s)?(?:[\w-]{{1,20}}\s){{0,2}}?{NAME}|\((?:the\s)?{NAME}\))"
 )
 _MOST_OF_A_LABEL = 60
 
@@ -93,6 +101,8 @@ def _beside(text: str, small: str, head: re.Match[str]) -> Iterator[tuple[int, i
     if match := _NEXT.match(small, at):
         least = 0 if _SPOKEN.fullmatch(name) else _LEAST_OF_A_NEXT
         yield from _likely(text, match, name) if len(match["value"]) >= least else ()
+    if match := _SEVERAL.match(small, at):
+        yield from _each(text, match, name)
     between = _LINKED.match(small, at)
     link = LINK.match(text, between.end()) if between else None
     if link and looks_secret(link["label"] or link["text"], name):
@@ -101,6 +111,18 @@ def _beside(text: str, small: str, head: re.Match[str]) -> Iterator[tuple[int, i
         line = small.rfind("\n", max(0, head.start() - _MOST_OF_A_LABEL - 1), head.start())
         if line >= 0 or head.start() <= _MOST_OF_A_LABEL:
             yield from _likely(text, match, name)
+
+
+def _each(text: str, match: re.Match[str], name: str) -> Iterator[tuple[int, int]]:
+    """The secrets of a list, up to the first word that is none."""
+    at, end = match.span("all")
+    while at < end:
+        sign = _BETWEEN.search(match.string, at, end)
+        word = text[at : sign.start() if sign else end].rstrip(".,;:!?)]}_")
+        if not looks_secret(word, name):
+            return
+        yield at, at + len(word)
+        at = sign.end() if sign else end
 
 
 def _likely(text: str, match: re.Match[str], name: str) -> Iterator[tuple[int, int]]:
