@@ -7,10 +7,10 @@
 -- include: given_up
 local group, consumer = ARGV[1], ARGV[2]
 for i = 1, #KEYS, 2 do
-  local records, upto, kept = KEYS[i + 1], tonumber(ARGV[2 + (i + 1) / 2]), {}
-  for _, one in ipairs(given_up_of(records, group)) do
-    if one.name ~= consumer or one.at > upto then kept[#kept + 1] = one end
-  end
+  local records, upto = KEYS[i + 1], tonumber(ARGV[2 + (i + 1) / 2])
+  local kept = string.gsub(given_up_of(records, group), '(%d+) %S+ ([^\n]*)\n', function(at, name)
+    if name == consumer and tonumber(at) <= upto then return '' end
+  end)
   write_given_up(records, group, kept)
 end
 return redis.status_reply('OK')

@@ -16,6 +16,18 @@ local function forgotten_of(records, group)
   return found
 end
 
+local forgotten_names = {} -- per records; who asks does not change them
+
+-- Whether a consumer of the group was removed in this way.
+local function is_forgotten(records, group, name)
+  if not forgotten_names[records] then
+    local names = {}
+    for _, one in ipairs(forgotten_of(records, group)) do names[one.name] = true end
+    forgotten_names[records] = names
+  end
+  return forgotten_names[records][name] ~= nil
+end
+
 -- Adds removed consumers to the record, and keeps earlier ones that have not come back.
 local function note_forgotten(records, group, names, is_there)
   local seconds = tonumber(redis.call('TIME')[1])

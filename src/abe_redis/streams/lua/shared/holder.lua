@@ -20,8 +20,8 @@ local function removed(stream, records, group, consumer)
     for _, row in ipairs(is_absent(rows, 'XINFO CONSUMERS') and {} or rows) do
       if facts(row)['name'] == consumer then is_removed[stream] = false end
     end
-    for _, one in ipairs(is_removed[stream] and records and forgotten_of(records, group) or {}) do
-      if one.name == consumer then is_removed[stream] = false end
+    if is_removed[stream] and records and is_forgotten(records, group, consumer) then
+      is_removed[stream] = false
     end
   end
   return is_removed[stream]
@@ -31,8 +31,7 @@ end
 local function reclaimed_by_others(records, group, consumer, id)
   if not records then return false, true end
   local is_sure, may_be = was_reclaimed(records, group, consumer, id)
-  for _, one in ipairs(forgotten_of(records, group)) do may_be = may_be or one.name == consumer end
-  return is_sure, may_be
+  return is_sure, may_be or is_forgotten(records, group, consumer)
 end
 
 -- Answers the relation of the consumer to an entry, the entry's number of deliveries, and whether the entry

@@ -13,6 +13,7 @@
 -- include: record_lines
 local most_reclaimed, most_reclaimed_ids, reclaimed_seconds = 1000, 200, 7 * 86400
 local reclaimed_lists, reclaimed_by_id, is_news = {}, {}, {} -- per records
+local may_have_lost = {} -- per records and consumer; what is noted in between does not change it
 
 local function add_reclaimed(records, one)
   local by_id = reclaimed_by_id[records]
@@ -34,18 +35,34 @@ local function reclaimed_of(records, group)
   return reclaimed_lists[records]
 end
 
--- Whether an id is among those up to another one.
-local function is_among(id, upto) return upto ~= nil and (upto == '' or not before(upto, id)) end
+-- Whether an id is among those up to another one; '' stands for any id.
+local function is_among(id, upto)
+  return upto ~= nil and (upto == '' or id ~= '' and not before(upto, id))
+end
+
+local function is_from(one, consumer)
+  return one.name == consumer or one.name == nobody and one.taker ~= consumer
+end
+
+-- Up to which id a consumer may have lost any entry, by what is kept of older ones; nil: it has lost none.
+local function may_have_lost_to(records, group, consumer)
+  local key, furthest = records .. '\n' .. consumer, nil
+  if may_have_lost[key] ~= nil then return may_have_lost[key] or nil end
+  for _, one in ipairs(reclaimed_of(records, group)) do
+    local is_further = one.upto and not is_among(one.upto, furthest)
+    if is_further and is_from(one, consumer) then furthest = one.upto end
+  end
+  may_have_lost[key] = furthest or false
+  return furthest
+end
 
 -- Whether another consumer certainly took an entry from this one; and whether one may have.
 local function was_reclaimed(records, group, consumer, id)
-  local may_be = false
-  for _, one in ipairs(reclaimed_of(records, group)) do
-    local is_whose = one.name == consumer or one.name == nobody and one.taker ~= consumer
-    if is_whose and one.id == id then return true, true end
-    may_be = may_be or is_whose and is_among(id, one.upto)
+  reclaimed_of(records, group)
+  for _, one in ipairs(reclaimed_by_id[records][id] or {}) do
+    if is_from(one, consumer) then return true, true end
   end
-  return false, may_be
+  return false, is_among(id, may_have_lost_to(records, group, consumer))
 end
 
 -- Notes that a consumer took an entry, from its holder (nil if it was released); `write_reclaimed` must
