@@ -37,6 +37,16 @@ def in_slot_of(prefix: str, stream: str) -> str:
     return f"{prefix}{stream}" if hash_tag(stream) else f"{prefix}{{{stream}}}"
 
 
+@lru_cache(maxsize=16_384)
+def _of_group(prefix: str, stream: str, group: str) -> str:
+    """The key of a group beside a stream; `beside.lua` makes the same.
+
+    A colon in the group's name is written otherwise. Else the group `a:b` of the stream `q:{t}` would have
+    the keys of the group `b` of the stream `q:{t}:a`.
+    """
+    return f"{in_slot_of(prefix, stream)}:{group.replace('%', '%25').replace(':', '%3A')}"
+
+
 def partition(topic: str, number: int) -> str:
     """The stream that holds a part of a topic."""
     return f"{topic}:p{number}"
@@ -107,7 +117,7 @@ def with_due(streams: Iterable[str], group: str) -> list[str]:
 
 def pending(stream: str, group: str) -> str:
     """The hash of what a group had pending lately, and what was settled since."""
-    return f"{in_slot_of('abe:pending:', stream)}:{group}"
+    return _of_group("abe:pending:", stream, group)
 
 
 def with_all(streams: Iterable[str], group: str) -> list[str]:
@@ -127,27 +137,27 @@ def with_all(streams: Iterable[str], group: str) -> list[str]:
 
 def due(stream: str, group: str) -> str:
     """The sorted set of a group's postponed entries, by the time in ms at which they are due."""
-    return f"{in_slot_of('abe:due:', stream)}:{group}"
+    return _of_group("abe:due:", stream, group)
 
 
 def reasons(stream: str, group: str) -> str:
     """The hash of the reasons for which a group's entries are postponed; see `not_due.lua`."""
-    return f"{in_slot_of('abe:reasons:', stream)}:{group}"
+    return _of_group("abe:reasons:", stream, group)
 
 
 def leases(stream: str, group: str) -> str:
     """The hash of the lease duration of each consumer of a group, as it has recorded itself."""
-    return f"{in_slot_of('abe:leases:', stream)}:{group}"
+    return _of_group("abe:leases:", stream, group)
 
 
 def held(stream: str, group: str) -> str:
     """The hash of the times since when each consumer of a group holds events, as it has recorded itself."""
-    return f"{in_slot_of('abe:held:', stream)}:{group}"
+    return _of_group("abe:held:", stream, group)
 
 
 def owner(stream: str, group: str) -> str:
     """The key that names the present owner of a stream in a group."""
-    return f"{in_slot_of('abe:owner:', stream)}:{group}"
+    return _of_group("abe:owner:", stream, group)
 
 
 def members(group: str, patterns: object) -> str:

@@ -67,7 +67,7 @@ async def _each_held(
     consumer: str,
     entries: Sequence[tuple[str, str] | Claim],
     *words: Argument,
-    keys: Callable[[Sequence[str], str], list[str]] = names.with_due,
+    keys: Callable[[Sequence[str]], list[str]],
 ) -> list[Outcome]:
     outcomes = ["done"] * len(entries)
     places: dict[str, list[int]] = {}
@@ -83,7 +83,7 @@ async def _each_held(
                 entry = entries[at]
                 arguments += entry.words() if isinstance(entry, Claim) else entry[1:]
             theirs += places[stream]
-        for at, outcome in await script(redis, keys(streams, group), arguments):
+        for at, outcome in await script(redis, keys(streams), arguments):
             outcomes[theirs[at]] = outcome.decode()
 
     await slots.each(slots.by_slot(redis, list(places)), run)
@@ -132,7 +132,8 @@ async def hold(
 
     async def say(some: Sequence[Claim], how: str) -> list[Outcome]:
         what = "start" if begins else "renew"
-        return await _each_held(*(_HOLD, redis, group, consumer, some, what, how), keys=names.with_all)
+        words = (_HOLD, redis, group, consumer, some, what, how)
+        return await _each_held(*words, keys=lambda streams: names.with_all(streams, group))
 
     outcomes = await say(claims, "ask")
     again = [at for at, outcome in enumerate(outcomes) if outcome == AGAIN]
@@ -186,5 +187,6 @@ async def whose(
 
     With `by_name`, only what is pending under its name counts, and not what was put back for whoever had it.
     """
-    outcomes = await _each_held(_RENEW, redis, group, consumer, entries, int(by_name))
+    words = (_RENEW, redis, group, consumer, entries, int(by_name))
+    outcomes = await _each_held(*words, keys=names.with_records)
     return [outcome if outcome in {"done", "not_held"} else "unknown" for outcome in outcomes]

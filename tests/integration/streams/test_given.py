@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from abe_redis.streams import acks, consumers, lease, names, release, renewal
+from abe_redis.streams import acks, consumers, dead, erase, lease, names, owners, release, renewal
 from abe_redis.streams.reclaim import reclaim
 from tests.integration.on_streams import A, always, fill, hold, recorded, rows
 
@@ -65,6 +65,65 @@ async def test_what_somebody_took_and_finished_is_not_delivered_again(commands: 
     await remove_nobody(commands)
     assert await reclaimed(commands) == {}
     assert list(await rows(commands, A)) == [ids[2]]
+
+
+async def _take_back(redis: Redis, entry_id: str, *, begins: bool) -> None:
+    claim = renewal.Claim(A, entry_id, begun=1, sure=always, stage=renewal.Stage.AT_WORK)
+    assert await renewal.hold(redis, "g", "worker", [claim], begins=begins) == ["done"]
+
+
+async def _finish(redis: Redis, entry_id: str, how: str) -> None:
+    match how:
+        case "taken-and-acked":
+            assert await renewal.renew(redis, "g", "person", [(A, entry_id)]) == set()
+        case "renewed":
+            await _take_back(redis, entry_id, begins=False)
+        case "begun":
+            await _take_back(redis, entry_id, begins=True)
+        case "begun-in-order":
+            owner = owners.Owner.make("g", "worker", LEASE_SECONDS)
+            assert await owners.own(redis, owner, [A]) == [A]
+            entry = lease.Leased(A, entry_id, {}, 2, 0.0, again=True)
+            assert await owners.start(redis, owner, entry) == "started"
+        case "buried":
+            assert await dead.bury(redis, A, "g", "person", entry_id, "poison", by_hand=True)
+            return
+        case "erased":
+            assert await erase.erase(redis, A, [entry_id]) == (1, 1)
+            return
+    who = "worker" if how in {"renewed", "begun", "begun-in-order"} else "person"
+    assert await acks.ack(redis, "g", who, [(A, entry_id)]) == ["done"]
+
+
+@pytest.mark.parametrize(
+    "how", ["acked", "taken-and-acked", "renewed", "begun", "begun-in-order", "buried", "erased"]
+)
+async def test_what_is_finished_while_others_are_nobodys_is_not_delivered_again(
+    commands: Redis, how: str
+) -> None:
+    ids = await hold(commands, A, 3)
+    await give_back(commands, *ids)
+    await _finish(commands, ids[1], how)
+    given = (await recorded(commands, A, "given")).decode()
+    assert sorted(line.split()[0] for line in given.splitlines()) == [ids[0], ids[2]]
+    await remove_nobody(commands)
+    assert list(await reclaimed(commands)) == [ids[0], ids[2]]
+    assert await recorded(commands, A, "lost") is None
+
+
+async def test_each_of_several_groups_keeps_its_own_when_entries_are_erased(commands: Redis) -> None:
+    ids = await hold(commands, A, 3)
+    await give_back(commands, *ids)
+    await commands.xgroup_create(A, "h", "0")
+    await lease.take_new(commands, "h", "holder", [A], count=3, block_ms=None)
+    known = {(A, ids[2]): 1, (A, ids[1]): 1}
+    await release.release(commands, "h", "holder", [A], known, everything=False)
+    await erase.erase(commands, A, [ids[1]])
+    given: Any = await commands.hmget(names.records(A), "given g", "given h")
+    assert [sorted(line.split()[0].decode() for line in one.splitlines()) for one in given] == [
+        [ids[0], ids[2]],
+        [ids[2]],
+    ]
 
 
 async def test_what_is_acked_by_hand_stays_acked(commands: Redis) -> None:

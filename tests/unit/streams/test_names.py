@@ -29,6 +29,27 @@ def test_dead_letters_share_the_streams_slot(stream: str, dead: str) -> None:
         assert (names.hash_tag(key) or key) == (names.hash_tag(stream) or stream)
 
 
+GROUPS = [
+    ("q:{t}", "a:b"),
+    ("q:{t}:a", "b"),
+    ("q:{t}", "p0:g"),
+    ("q:{t}:p0", "g"),
+    ("t", "a:b"),
+    ("{t}:a", "b"),
+    ("t", "a%3Ab"),
+    ("t", "workers"),
+]
+
+
+def test_no_two_groups_have_a_key_in_common() -> None:
+    kinds = (names.pending, names.due, names.reasons, names.leases, names.held, names.owner)
+    keys = [kind(stream, group) for stream, group in GROUPS for kind in kinds]
+    assert len(set(keys)) == len(keys)
+    slots = {names.hash_tag(kind(stream, group)) for stream, group in GROUPS for kind in kinds}
+    assert slots == {"t"}
+    assert names.due("t", "workers") == "abe:due:{t}:workers"
+
+
 @pytest.mark.parametrize(
     "name",
     ["", "a}b", "{}x}", "abe:streams", "dead:{slack_events}", "x" * 513, "two\nlines", "\x1b[31m", "\ud800"],

@@ -12,6 +12,8 @@
 -- consumer: see `holder`.
 
 -- include: any_due
+-- include: beside
+-- include: given
 -- include: holder
 -- include: ids
 -- include: settled
@@ -38,8 +40,7 @@ local function ack(stream, due, pending, ids)
   if #ids == 0 then return 0 end
   if is_any_due then not_due(due, unpack(ids)) end
   if is_by_hand then
-    local records = string.gsub(string.sub(due, 1, -#group - 2), '^abe:due:', 'abe:groups:', 1)
-    note_given_up(records, group, ids, {consumer})
+    note_given_up(records_beside(due), group, ids, {consumer})
   end
   local count = redis.call('XACK', stream, group, unpack(ids))
   if count > 0 then note_settled(pending, ids, count < #ids and '-' or nil, are_listed) end
@@ -73,7 +74,9 @@ local function ack_stream(stream, due, pending, ids)
   end
   local ours, dropped = {}, {}
   for at, id in ipairs(ids) do
-    local state = held[id] and 'held' or holder(stream, group, consumer, id, false)
+    local state, _, is_given_back = 'held', nil, false
+    if not held[id] then state, _, is_given_back = holder(stream, group, consumer, id, false) end
+    if is_given_back then note_given(records_beside(due), group, id) end
     if state == 'held' then
       ours[#ours + 1] = id
     else
@@ -90,4 +93,5 @@ for i = 1, #KEYS, 3 do
   ack_stream(KEYS[i], KEYS[i + 1], KEYS[i + 2], {unpack(ARGV, first + 1, last)})
   place, first = place + last - first, last + 1
 end
+write_given()
 return answers

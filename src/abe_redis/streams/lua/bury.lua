@@ -15,6 +15,7 @@
 -- is no such group.
 
 -- include: holder
+-- include: given
 -- include: split
 -- include: is_buried
 -- include: note_gone
@@ -56,6 +57,8 @@ end
 note_let_go(records, group, id, hold)
 if in_hand_of_others then note_given_up(records, group, {id}, {consumer}) end
 redis.call('XACK', stream, group, id)
+note_given(records, group, id)
+write_given()
 note_settled(pending, {id})
 not_due(due, id)
 return not entry and note_gone(stream, records, group, id) and -1 or 1

@@ -54,7 +54,7 @@ if not found.err then
     last = info['last-generated-id'] -- none of them has anything behind that
     local names, now = (known_of(records, group) or {names = {}}).names, now_ms()
     -- Also those that have come since the list.
-    for name, one in pairs(leases_in(beside(records, 'leases') .. group)) do
+    for name, one in pairs(leases_in(beside(records, 'leases', group))) do
       if is_recent(one, now) then names[name] = true end
     end
     for name in pairs(names) do

@@ -12,13 +12,14 @@
 -- ARGV  1 to count only, and change nothing (else 0); then ids of entries
 -- Answers how many there were, and how many of them some group had not finished.
 
+-- include: beside
 -- include: dropped
 -- include: facts
+-- include: given
 -- include: given_up
 -- include: ids
 -- include: nobody
 -- include: note_gone
--- include: not_due
 -- include: position
 local stream, records = KEYS[1], KEYS[2]
 local only_count = ARGV[1] == '1'
@@ -40,8 +41,9 @@ local function take_from(group, id)
     holders[group] = holders[group] or {}
     holders[group][row[2]] = not nobodys[row[2]] or nil
   end
+  note_given(records, group, id)
   redis.call('HDEL', records, 'known ' .. group)
-  redis.pcall('HDEL', reasons_beside(string.gsub(records, '^abe:groups:', 'abe:due:', 1) .. ':' .. group), id)
+  redis.pcall('HDEL', beside(records, 'reasons', group), id)
   if redis.call('XACK', stream, group, id) == 0 then return false end
   remember_gone(records, group, id)
   return true
@@ -72,6 +74,7 @@ for i = 2, #ARGV do
 end
 
 if only_count then return {erased, unfinished} end
+write_given()
 
 -- The position behind what was erased, when nothing else lies between.
 local function behind_gap(position, gap)

@@ -75,5 +75,5 @@ for i = 5, #ARGV, 5 do
   place = place + 1
 end
 for pending, ids in pairs(begun) do note_settled(pending, ids, '=') end
-write_given(group)
+write_given()
 return answers

@@ -107,6 +107,7 @@ local function put_back_unseen()
       if not is_known(id) then
         redis.call('XCLAIM', stream, group, consumer, 0, id, 'TIME', 0, 'RETRYCOUNT', 0, 'FORCE', 'JUSTID')
         note_back(records, group, id, 0)
+        note_given(records, group, id)
         put_back = put_back + 1
       end
       next_id = '(' .. id
@@ -151,7 +152,7 @@ for _, row in ipairs(rows) do
   end
 end
 write_reclaimed(group)
-write_given(group)
+write_given()
 if #found > 0 then note_reached(records, group, found[#found][1]) end
 if lost > 0 then redis.call('HINCRBY', records, 'lost ' .. group, lost) end
 local next_page = not is_last and '(' .. rows[count][1] or ''

@@ -53,13 +53,15 @@ local kept = redis.call('XCLAIM', stream, group, whose, 0, id,
   dated, 0, 'RETRYCOUNT', deliveries, 'JUSTID', force)
 if #kept == 0 then
   not_due(due, id)
+  note_given(records, group, id)
+  write_given()
   return note_gone(stream, records, group, id) and -1 or 0
 end
 note_let_go(records, group, id, hold)
 if is_by_hand then note_given_up(records, group, {id}, {consumer}) end
 if state == 'dropped' then note_back(records, group, id, deliveries) end
 note_given(records, group, id, delay_ms == 0 and deliveries or nil)
-write_given(group)
+write_given()
 if delay_ms > 0 then
   redis.call('ZADD', due, postponed_score(now_ms() + delay_ms, deliveries), id)
   redis.call('PEXPIRE', due, keep_ms)

@@ -236,7 +236,7 @@ for i = 1, #KEYS, 5 do
   local given, known, last = unpack(redis.call('HMGET', records,
     'given ' .. group, 'known ' .. group, 'last ' .. group))
   local had = #taken
-  read_given(records, given)
+  read_given(records, group, given)
   if given then -- what it puts back may change the records
     put_back_given(stream, records, group)
     known = nil
@@ -254,5 +254,5 @@ for i = 1, #KEYS, 5 do
   work = work + 10
 end
 write_reclaimed(group)
-write_given(group)
+write_given()
 return {taken, lost, looked, put_back, unlisted}

@@ -64,10 +64,10 @@ local function release(stream, records, id, deliveries, is_dropped)
   local force = is_dropped and 'FORCE' or 'JUSTID' -- a repeated word does no harm
   local kept = redis.call('XCLAIM', stream, group, nobody, 0, id,
     'TIME', 0, 'RETRYCOUNT', deliveries, 'JUSTID', force)
+  note_given(records, group, id, #kept > 0 and deliveries or nil)
   if #kept == 0 then
     note_gone(stream, records, group, id)
   else
-    note_given(records, group, id, deliveries)
     if is_dropped then note_back(records, group, id, deliveries) end
   end
   released = released + 1
@@ -147,5 +147,5 @@ for i = 1, #KEYS, 5 do
     end
   end
 end
-write_given(group)
+write_given()
 return {released, again, lost}

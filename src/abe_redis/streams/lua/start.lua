@@ -9,6 +9,7 @@
 -- `again`.
 
 -- include: holder
+-- include: given
 -- include: note_gone
 -- include: again
 -- include: settled
@@ -34,4 +35,6 @@ redis.call('XCLAIM', stream, group, consumer, 0, id, 'RETRYCOUNT', deliveries, '
 not_due(due, id)
 if state == 'dropped' then note_back(records, group, id, deliveries) end
 note_settled(pending, {string.format('%s %.0f', id, deliveries)}, '=')
+if is_given_back then note_given(records, group, id) end
+write_given()
 return redis.status_reply('started')

@@ -134,7 +134,7 @@ while to_read > 0 do
     redis.call(unpack(back))
   end
 end
-write_given(group)
+write_given()
 list_pending(stream, records, leases, pending, group, group_of(stream, group), now)
 for id in pairs(ahead) do others[#others + 1] = {id, 'far', ''} end
 return {rows, others, passed}

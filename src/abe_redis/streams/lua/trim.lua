@@ -21,6 +21,7 @@
 -- include: beyond_end
 -- include: clock
 -- include: destroyed
+-- include: given
 -- include: known
 -- include: missing
 -- include: nobody
@@ -75,6 +76,7 @@ local function give_up(stream, records, of, entries, cut)
   local unread = count_between(entries, last, cut)
   for _, row in ipairs(redis.call('XPENDING', stream, of['name'], '-', '(' .. cut, 2 * #entries)) do
     lost = lost + redis.call('XACK', stream, of['name'], row[1])
+    if row[2] == nobody then note_given(records, of['name'], row[1]) end
   end
   if unread > 0 and of['entries-read'] then
     redis.call(to_position('SETID', stream, of['name'], last, of['entries-read'] + unread))
@@ -91,7 +93,7 @@ local function floor_of_vanished(stream, records, of, recorded)
   local said = recorded['known ' .. of['name']]
   local floor = said and string.match(recorded['floor ' .. of['name']] or '', '^%S+')
   if not floor or floor == of.needed or not before(floor, of.needed) then return end
-  local known, leases, others = known_in(said), leases_in(beside(records, 'leases') .. of['name']), false
+  local known, leases, others = known_in(said), leases_in(beside(records, 'leases', of['name'])), false
   for name, one in pairs(leases) do
     if one.at >= known.at then known.names[name] = true end
   end
@@ -100,16 +102,18 @@ local function floor_of_vanished(stream, records, of, recorded)
     known.names[name], others = nil, others or not (leases[name] or nobodys[name])
   end
   if next(known.names) then return floor end
-  local pending = beside(records, 'pending') .. of['name']
+  local pending = beside(records, 'pending', of['name'])
   return not others and may_miss(known, pending, records, of['name'], of) and floor
 end
 
 -- The sets of what groups have postponed, by the place of the group.
 local function all_postponed(records, groups)
-  local prefix, found = beside(records, 'due'), {}
+  local found = {}
   for first = 1, #groups, 100 do
     local sets = {}
-    for at = first, math.min(first + 99, #groups) do sets[#sets + 1] = prefix .. groups[at]['name'] end
+    for at = first, math.min(first + 99, #groups) do
+      sets[#sets + 1] = beside(records, 'due', groups[at]['name'])
+    end
     local count = redis.call('EXISTS', unpack(sets))
     for i = 1, count > 0 and #sets or 0 do
       if redis.call('TYPE', sets[i]).ok == 'zset' then found[first + i - 1] = sets[i] end
@@ -190,4 +194,5 @@ for i = 1, #KEYS, 2 do
   local stream, records = KEYS[i], KEYS[i + 1]
   answers[#answers + 1] = {trim(stream, records)}
 end
+write_given()
 return answers

@@ -15,7 +15,7 @@ local most_postponed = 10000
 local function removed_lately(stream, records, group)
   local known, there, now = known_of(records, group), names_of(stream, group), now_ms()
   local found = {}
-  for name, one in pairs(known and leases_in(beside(records, 'leases') .. group) or {}) do
+  for name, one in pairs(known and leases_in(beside(records, 'leases', group)) or {}) do
     local was_there = known.names[name] or one.at >= known.at
     if was_there and not there[name] and is_recent(one, now) then found[#found + 1] = name end
   end
@@ -39,13 +39,13 @@ end
 -- consumers whose workers may have some of it in flight.
 local function put_back_dropped(stream, records, of)
   local group = of['name']
-  local due, leases = beside(records, 'due') .. group, beside(records, 'leases') .. group
-  names_read[stream], given_lists[records], is_given_news[records] = nil, nil, nil -- of another group
+  local due, leases = beside(records, 'due', group), beside(records, 'leases', group)
+  names_read[stream] = nil -- of another group
   local removed = removed_lately(stream, records, group)
   put_back_given(stream, records, group)
-  write_given(group)
+  write_given()
   local _, lost = put_back_vanished(
-    stream, records, due, leases, beside(records, 'pending') .. group, group, now_ms(), 0, of)
+    stream, records, due, leases, beside(records, 'pending', group), group, now_ms(), 0, of)
   put_back_postponed(stream, records, group, due, of['last-delivered-id'])
   return lost, removed
 end

@@ -1,6 +1,7 @@
 -- Released ("given") entries are pending under nobody's name. Somebody may remove that consumer, too. So
 -- that no entry is lost then, the records hold the ids of these entries with their numbers of deliveries,
--- in one field, one per line. Every release and every lease of such an entry updates the field.
+-- in one field, one per line. Every release of an entry updates the field, and so does all that leases or
+-- settles such an entry: else it would be put back though somebody has finished it.
 
 -- include: nobody
 -- include: facts
@@ -8,37 +9,44 @@
 -- include: note_gone
 -- include: record_lines
 -- include: settled
-local given_lists, is_given_news = {}, {} -- per records
+local given_lists, given_news = {}, {} -- per group of the records
 local most_given = 5000 -- of so many at most the ids are kept, so that writing them stays cheap
 
+local function given_place(records, group) return records .. ' ' .. group end
+
 -- Keeps in mind what the field says.
-local function read_given(records, said)
+local function read_given(records, group, said)
   local given = {}
   for id, deliveries in string.gmatch(said or '', '(%S+) (%d+)\n') do given[id] = deliveries end
-  given_lists[records] = given
+  given_lists[given_place(records, group)] = given
 end
 
 local function given_of(records, group)
-  if not given_lists[records] then read_given(records, redis.call('HGET', records, 'given ' .. group)) end
-  return given_lists[records]
+  local place = given_place(records, group)
+  if not given_lists[place] then
+    read_given(records, group, redis.call('HGET', records, 'given ' .. group))
+  end
+  return given_lists[place]
 end
 
 -- Notes that an entry was released, with its number of deliveries, or, without a number, that a consumer
--- took it. `write_given` must follow.
+-- took it, or that it is settled. `write_given` must follow.
 local function note_given(records, group, id, deliveries)
   local given, count = given_of(records, group), deliveries and string.format('%.0f', deliveries)
-  if given[id] ~= count then given[id], is_given_news[records] = count, true end
+  if given[id] == count then return end
+  given[id] = count
+  given_news[given_place(records, group)] = {records = records, group = group, given = given}
 end
 
 -- Writes the noted changes.
-local function write_given(group)
-  for records in pairs(is_given_news) do
+local function write_given()
+  for _, one in pairs(given_news) do
     local lines = {}
-    for id, deliveries in pairs(given_lists[records]) do
+    for id, deliveries in pairs(one.given) do
       if #lines == most_given then break end
       lines[#lines + 1] = id .. ' ' .. deliveries .. '\n'
     end
-    record_lines(records, 'given ' .. group, lines)
+    record_lines(one.records, 'given ' .. one.group, lines)
   end
 end
 

@@ -17,7 +17,7 @@ local most_put_back = 10000
 local function unfinished_by_list(records, group, floor)
   local known = known_of(records, group)
   if not known then return end
-  local text, settled, _, begun, back = listed_of(beside(records, 'pending') .. group, records, group)
+  local text, settled, _, begun, back = listed_of(beside(records, 'pending', group), records, group)
   if not text then return end
   for id in pairs(back) do settled[id] = nil end -- it is pending again, or settled a second time
   local ids, is_found, upto, count, last_named = {}, {}, known.position, 0, floor

@@ -33,5 +33,5 @@ end
 
 -- Notes that an entry is pending again, with its number of deliveries.
 local function note_back(records, group, id, deliveries)
-  note_settled(beside(records, 'pending') .. group, {string.format('%s %.0f', id, deliveries)}, '+')
+  note_settled(beside(records, 'pending', group), {string.format('%s %.0f', id, deliveries)}, '+')
 end
