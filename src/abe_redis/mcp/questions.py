@@ -45,7 +45,9 @@ class Questions:
             then = f"They become dead letters.{why}"
             return await self._settling(arguments, "Give up on", then, is_final=True)
         if delay := arguments.get("delay_seconds"):
-            return await self._settling(arguments, "Postpone", f"They come back after {delay:g} s.{why}")
+            return await self._settling(
+                arguments, "Postpone", f"They come back after {delay:g} s or more.{why}"
+            )
         return None
 
     async def before_redrive(self, arguments: dict[str, Any]) -> Question | None:

@@ -248,4 +248,4 @@ async def test_the_user_who_is_asked_before_a_postponing_reads_why(
     agent = asking(server(backend))
     await agent("lease_events", group=BOT)
     question = await refusal(agent, "release", delay_seconds=60, reason="waiting for Bob")
-    assert 'They come back after 60 s. The reason given: "waiting for Bob".' in question
+    assert 'They come back after 60 s or more. The reason given: "waiting for Bob".' in question
