@@ -18,6 +18,7 @@ from abe_redis.errors import RequestError
 from abe_redis.mcp.client_identity import WITHOUT_SESSIONS, Identity
 from abe_redis.mcp.compat.sdk_line import SDK_2
 from abe_redis.mcp.questions import Question
+from abe_redis.operations.caller_limits import Named
 from abe_redis.runtime import clock
 
 _LOG = logging.getLogger(__name__)
@@ -75,7 +76,7 @@ class Consent:
                 ask; after a refusal it counts for the events that the refusal named, and for no others.
 
         Returns:
-            The ids of the events that the user agreed about; None when nobody did; or the result of the call
+            The events that the user agreed about; None when nobody did; or the result of the call
             that makes the client ask and call again.
 
         Raises:
@@ -94,7 +95,7 @@ class Consent:
             return self._confirmed(found, caller, call) if confirmed else self._refuse(found, caller, call)
         if not agreed:
             raise RequestError("The user did not agree, so nothing was done. Ask them what to do instead.")
-        return question.ids
+        return question.events
 
     def _refuse(self, question: Question, caller: Identity | None, call: Sequence[object]) -> None:
         """Say what the user has to agree to, and remember which events that names.
@@ -114,7 +115,7 @@ class Consent:
 
     def _confirmed(
         self, question: Question, caller: Identity | None, call: Sequence[object]
-    ) -> frozenset[str]:
+    ) -> frozenset[Named]:
         """The events that the user has agreed about, as the model says.
 
         Raises:
@@ -122,10 +123,10 @@ class Consent:
         """
         refused = self._refused.pop((caller, str(call[0])), None)
         if refused is None or refused.until < clock.now():
-            return question.ids
-        if question.ids.isdisjoint(refused.question.ids):
+            return question.events
+        if question.events.isdisjoint(refused.question.events):
             self._refuse(question, caller, call)
-        return question.ids & refused.question.ids
+        return question.events & refused.question.events
 
     def _answered(
         self,

@@ -5,6 +5,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from abe_redis.operations.caller_limits import Named
 from abe_redis.runtime import plurals
 from abe_redis.sanitize.untrusted import quoted
 
@@ -23,7 +24,7 @@ class Question:
     """A question, and the events that it is about; an agreement covers no later events."""
 
     words: str
-    ids: frozenset[str]
+    events: frozenset[Named]
 
 
 class Questions:
@@ -71,7 +72,7 @@ class Questions:
         return Question(
             f"Deliver dead letters again, {len(ids)} of {_name(stream)}: {of_each}? Handlers run again. "
             f"Which: {plurals.named(ids)}.",
-            frozenset(ids),
+            frozenset(Named(stream, letter.group or "", letter.id) for letter in letters),
         )
 
     async def _settling(
@@ -88,7 +89,8 @@ class Questions:
             f"{len(one.held)} of {_name(one.stream)}: {len(one.held)} for {_name(one.group)}{_shared(one)}"
             for one in concerned
         )
-        return Question(f"{doing} events, {of_each}? {then} Which: {plurals.named(held)}.", frozenset(held))
+        events = frozenset(Named(one.stream, one.group, its) for one in concerned for its in one.held)
+        return Question(f"{doing} events, {of_each}? {then} Which: {plurals.named(held)}.", events)
 
 
 def _shared(concerned: "Concerned") -> str:

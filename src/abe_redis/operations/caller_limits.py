@@ -7,14 +7,23 @@ forget them.
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, NamedTuple
 
 from abe_redis.errors import RequestError
 from abe_redis.schemas import MAX_DELAY_SECONDS
 from abe_redis.streams.patterns import Patterns
 
-AGREED: ContextVar[frozenset[str] | None] = ContextVar("agreed", default=None)
-"""The ids of the events for which the user has agreed to the current call; None: the user has not agreed."""
+
+class Named(NamedTuple):
+    """An event that an agreement is about; events of several streams may have the same id."""
+
+    stream: str
+    group: str
+    id: str
+
+
+AGREED: ContextVar[frozenset[Named] | None] = ContextVar("agreed", default=None)
+"""The events for which the user has agreed to the current call; None: the user has not agreed."""
 
 
 class Limits:
@@ -120,8 +129,8 @@ class Limits:
         finally:
             self.give_back(grant.events - grant.taken)
 
-    def agreed(self, held: Sequence[str]) -> list[str]:
-        """Those of the events about which somebody has agreed.
+    def agreed(self, held: Sequence[Named]) -> list[str]:
+        """The ids of those of the events about which somebody has agreed.
 
         Raises:
             RequestError: Nobody has agreed to anything, though there are some.
@@ -132,7 +141,7 @@ class Limits:
                 "Nothing was done: this needs the user's agreement. Ask them, and when they agree, call "
                 "again with confirm=true."
             )
-        return [one for one in held if one in (given or ())]
+        return [one.id for one in held if one in (given or ())]
 
 
 class Grant:

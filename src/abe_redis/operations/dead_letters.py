@@ -11,6 +11,7 @@ from redis.exceptions import ResponseError
 
 from abe_redis.errors import RequestError
 from abe_redis.operations import carrying
+from abe_redis.operations.caller_limits import Named
 from abe_redis.operations.changing import Change, changing
 from abe_redis.operations.dead_letter_choice import Choice
 from abe_redis.operations.dead_letter_kinds import DeadLetterKinds
@@ -187,7 +188,8 @@ class DeadLetters:
             letters = _once_per_event(allowed)
             same = len(allowed) - len(letters)
             if self._scope.limits.is_limited and not dry_run:
-                agreed = set(self._scope.limits.agreed([letter.id for letter in letters]))
+                named = [Named(name, letter.group or "", letter.id) for letter in letters]
+                agreed = set(self._scope.limits.agreed(named))
                 letters = [letter for letter in letters if letter.id in agreed]
                 self._scope.limits.spend(len(letters))
             redriven = [letter.id for letter in letters] if dry_run else change.done

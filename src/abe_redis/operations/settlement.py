@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 
 from abe_redis.errors import RequestError
 from abe_redis.operations.agent_leases import AgentLeases, Kept, Rest
+from abe_redis.operations.caller_limits import Named
 from abe_redis.operations.changing import changing
 from abe_redis.operations.scope import Scope, check_id, check_range
 from abe_redis.runtime import plurals
@@ -211,7 +212,7 @@ class Settlement:
         if not held or not self.scope.limits.is_limited:
             return []
         if is_final or (is_shared and (await self._concerned(redis, stream, group, held)).is_shared):
-            by["done"] = self.scope.limits.agreed(held)
+            by["done"] = self.scope.limits.agreed([Named(stream, group, one) for one in held])
         return [one for one in held if one not in by["done"]]
 
     def _checked(self, stream: str, group: str, ids: Sequence[str]) -> list[str]:

@@ -177,6 +177,25 @@ async def test_an_agreement_without_a_question_covers_what_the_refusal_named(
     assert (await ask("ack", confirm=True)).structuredContent["acked"] == [third]
 
 
+@pytest.mark.promise("After a refusal it counts for the events that the refusal named")
+@pytest.mark.parametrize("other", [("slack:b", "bot"), (TOPIC, "archive")], ids=["stream", "group"])
+async def test_an_agreement_is_about_no_event_of_another_stream_or_group(
+    backend: RedisMessageQueueBackend, redis: Redis, other: tuple[str, str]
+) -> None:
+    """Events of several streams may have the same id, and an event has it in all groups."""
+    ask = asking(server(backend))
+    (entry_id,) = await published(ask, 1)
+    await redis.xadd("slack:b", {"data": '{"type": "message"}'}, id=entry_id)
+    for stream, group in {(TOPIC, "bot"), other}:
+        await redis.xgroup_create(stream, group, "0")
+        await ask("lease_events", stream=stream, group=group)
+    bury = {"ids": [entry_id], "bury": True, "reason": "spam"}
+    assert entry_id in await refusal(ask, "release", stream=TOPIC, group="bot", **bury)
+    place = dict(zip(("stream", "group"), other, strict=True))
+    assert entry_id in await refusal(ask, "release", **place, **bury, confirm=True)
+    assert (await ask("release", **place, **bury, confirm=True)).structuredContent["buried"] == [entry_id]
+
+
 # What is offered ------------------------------------------------------------------------------------------
 
 
