@@ -159,7 +159,7 @@ async def uncount(redis: Redis, group: str, consumer: str, entries: Sequence[tup
         for number, stream in enumerate(streams, 1):
             for entry_id in per_stream[stream]:
                 arguments += (number, entry_id)
-        await _UNCOUNT(redis, names.with_due(streams, group), arguments)
+        await _UNCOUNT(redis, names.with_records_and_due(streams, group), arguments)
 
     await slots.each(slots.by_slot(redis, list(per_stream)), run)
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from abe_redis.streams import acks, beyond_end, choose, lease, names, owners, release
+from abe_redis.streams import acks, beyond_end, choose, lease, names, owners, release, renewal
 from abe_redis.streams.groups import ensure_group
 from abe_redis.streams.reclaim import reclaim
 from abe_redis.streams.trim import trim
@@ -51,7 +51,10 @@ async def do(redis: Redis, ids: list[str], what: str) -> None:
         await remove(redis, "dead", "alive")
         return
     if what == "read":
-        await take(redis, "alive", 1)
+        taken = await take(redis, "alive", 1)
+        await renewal.uncount(
+            redis, "g", "alive", [(A, entry_id) for entry_id in taken]
+        )  # as each worker does
         return
     place, _, read = what.partition(", ")
     how, _, where = place.partition(" ")

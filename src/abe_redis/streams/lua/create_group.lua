@@ -67,7 +67,7 @@ local made = make_group(stream, records, group, position, entries_read, makes_st
 if made.err then return made end
 begin_records(stream, records, group,
   {'last', 'lost', 'deleted', 'paused', 'read', 'reclaimed', 'let go', 'given', 'taken over', 'known',
-    'gone'})
+    'gone', 'skipped'})
 none_due(due)
 note_turn(records, ARGV[7])
 if last then note_given_up(records, group, {'<=' .. last}, holders) end

@@ -15,8 +15,9 @@
 -- Answers {0} when another consumer owns the stream. Else 1; the last id the group was given; per entry its
 -- id, fields, number of deliveries, for how many ms it is still postponed, and 1 if a handler may have
 -- begun it (else 0); how many entries were removed in the meantime; the id from which the next page begins
--- ('': there is none); how many entries it put back; the new and the former position of a group that it set
--- back (else ''): see `beyond_end`; the ids of entries that were put back and that nobody had taken since;
+-- ('': there is none; '-': it is the first again, as more may have been dropped than one call puts back); how
+-- many entries it put back; the new and the former position of a group that it set back (else ''): see
+-- `beyond_end`; the ids of entries that were put back and that nobody had taken since;
 -- how many more entries are lost although they are in the stream still: see `vanished`; and how often
 -- vanished entries were put back in the group so far. If that grows from the first page to the last, entries
 -- may have been put back behind the owner's back.
@@ -48,6 +49,7 @@ local now, found, lost, moved = now_ms(), {}, 0, ''
 if is_to_come(of['last-delivered-id'], now) then
   moved, of = set_back(stream, records, of, facts(redis.call('XINFO', 'STREAM', stream)))
 end
+local most_put_back = 1000 -- of what was postponed
 local gone, put_back, unlisted = 0, 0, 0 -- how many were counted already; put back; and are there still
 local nobodys_ids = {} -- of what was put back
 
@@ -67,23 +69,36 @@ local function put_back_what_vanished()
   gone, put_back, unlisted = gone + more_gone - hidden, put_back + vanished, unlisted + hidden
 end
 
+-- Makes a postponed entry pending again, unless it is, or is new to the group. Answers whether it was
+-- dropped.
+local function put_back_postponed(id, deliveries)
+  if #redis.call('XPENDING', stream, group, id, id, 1) > 0 or before(of['last-delivered-id'], id) then
+    return false
+  end
+  if #redis.call('XRANGE', stream, id, id) > 0 then
+    redis.call('XCLAIM', stream, group, consumer, 0, id,
+      'TIME', 0, 'RETRYCOUNT', deliveries, 'FORCE', 'JUSTID')
+    note_taken(records, group, consumer, id, nobody) -- whose it was is not known
+    note_back(records, group, id, deliveries)
+  else
+    not_due(due, id)
+    if note_gone(stream, records, group, id) then gone = gone + 1 end
+  end
+  return true
+end
+
+local is_more = false -- whether more may have been dropped than one call puts back
 if from == '-' then
   put_back_given(stream, records, group)
   put_back_what_vanished()
-  local postponed = redis.call('ZRANGE', due, 0, 999, 'WITHSCORES')
+  local postponed, dropped = redis.call('ZRANGE', due, 0, -1, 'WITHSCORES'), 0
   for i = 1, #postponed, 2 do
-    local id, deliveries = postponed[i], postponed_deliveries(postponed[i + 1])
-    if #redis.call('XPENDING', stream, group, id, id, 1) == 0 and not before(of['last-delivered-id'], id) then
-      if #redis.call('XRANGE', stream, id, id) > 0 then
-        redis.call('XCLAIM', stream, group, consumer, 0, id,
-          'TIME', 0, 'RETRYCOUNT', deliveries, 'FORCE', 'JUSTID')
-        note_taken(records, group, consumer, id, nobody) -- whose it was is not known
-        note_back(records, group, id, deliveries)
-      else
-        not_due(due, id)
-        if note_gone(stream, records, group, id) then gone = gone + 1 end
-      end
+    if dropped == most_put_back then
+      is_more = true
+      break
     end
+    local was_dropped = put_back_postponed(postponed[i], postponed_deliveries(postponed[i + 1]))
+    if was_dropped then dropped = dropped + 1 end
   end
 end
 
@@ -121,7 +136,7 @@ if seen_to ~= '' and before(seen_to, of['last-delivered-id']) then
   put_back_what_vanished() -- of others, whom the owner would leave it to
 end
 
-local rows = redis.call('XPENDING', stream, group, 'IDLE', shortest_ms, from, '+', count)
+local rows = is_more and {} or redis.call('XPENDING', stream, group, 'IDLE', shortest_ms, from, '+', count)
 local is_first, is_last = from == '-' or seen_to ~= '', #rows < count
 -- What vanishes between two pages may be behind the place where this one begins.
 if is_last and not is_first and whose ~= 'free' then put_back_what_vanished() end
@@ -155,7 +170,7 @@ write_reclaimed(group)
 write_given()
 if #found > 0 then note_reached(records, group, found[#found][1]) end
 if lost > 0 then redis.call('HINCRBY', records, 'lost ' .. group, lost) end
-local next_page = not is_last and '(' .. rows[count][1] or ''
+local next_page = not is_last and '(' .. rows[count][1] or is_more and '-' or ''
 local answer = {of['last-delivered-id'], found, lost + gone, next_page, put_back, moved, nobodys_ids}
 answer[8], answer[9] = unlisted, put_backs_of(records, group)
 return {1, unpack(answer)}

@@ -25,6 +25,7 @@
 -- include: settled
 -- include: postponed
 -- include: not_due
+-- include: reached
 local stream, due, records = KEYS[1], KEYS[2], KEYS[3]
 local group, consumer, id, delay_ms = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local keep_ms, uncounted, began, sure = ARGV[5], ARGV[6], tonumber(ARGV[7]), ARGV[8] == '1'
@@ -58,6 +59,7 @@ if #kept == 0 then
   return note_gone(stream, records, group, id) and -1 or 0
 end
 note_let_go(records, group, id, hold)
+note_reached(records, group, id)
 if is_by_hand then note_given_up(records, group, {id}, {consumer}) end
 if state == 'dropped' then note_back(records, group, id, deliveries) end
 note_given(records, group, id, delay_ms == 0 and deliveries or nil)

@@ -56,8 +56,9 @@ local function record(words)
   return 1
 end
 
--- Records a group, of whose records it is given the trail, what they say of the list, and of removed entries.
-local function look(stream, records, due, leases, pending, trail, said, gone)
+-- Records a group, of whose records it is given the trail, what they say of the list, of removed entries, and
+-- of skipped ones.
+local function look(stream, records, due, leases, pending, trail, said, gone, skipped)
   local of = group_of(stream, group)
   if not of then return {0, 0, 0, -1, 0, '', trail, 0} end
   local info = facts(redis.call('XINFO', 'STREAM', stream))
@@ -72,7 +73,7 @@ local function look(stream, records, due, leases, pending, trail, said, gone)
   end
   lost = lost + note_deleted(stream, records, of, info)
   local former = said and known_in(said)
-  local is_listed = former and math.abs(now - former.at) < least_ms
+  local is_listed = former and math.abs(now - former.at) < least_ms and given_since(former, of) >= 0
   local list = not is_listed and read_pending(stream, leases, group, of, now) or nil
   local floor, unfinished = progress_of(stream, of, info, list and list.oldest)
   local words = {'HSET', records, 'floor ' .. group, floor, 'last ' .. group, of['last-delivered-id']}
@@ -86,6 +87,7 @@ local function look(stream, records, due, leases, pending, trail, said, gone)
   if list and not write_list(pending, list, former, now) then
     redis.call('HDEL', records, 'known ' .. group)
   end
+  if list and skipped then redis.call('HDEL', records, 'skipped ' .. group) end
   if of['entries-read'] then
     redis.call(to_position('SETID', stream, group, of['last-delivered-id'], of['entries-read']))
   end
@@ -95,10 +97,10 @@ end
 for i = 1, #KEYS, 5 do
   if groups_seen + listed / 5 >= most_seen then break end
   local stream, records, due, leases, pending = unpack(KEYS, i, i + 4)
-  local used, trail, said, gone, taken = unpack(redis.call('HMGET', records,
-    'used ' .. group, 'trail ' .. group, 'known ' .. group, 'gone ' .. group, 'taken ' .. group))
+  local used, trail, said, gone, taken, skipped = unpack(redis.call('HMGET', records, 'used ' .. group,
+    'trail ' .. group, 'known ' .. group, 'gone ' .. group, 'taken ' .. group, 'skipped ' .. group))
   local answer = is_recent_record(used) and {0, -1, 0, -1, 0, '', trail or '', 0}
-    or look(stream, records, due, leases, pending, trail or '', said, gone)
+    or look(stream, records, due, leases, pending, trail or '', said, gone, skipped)
   answer[#answer + 1] = last_given_up(taken, consumer)
   answers[#answers + 1] = answer
 end

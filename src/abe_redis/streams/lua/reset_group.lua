@@ -51,7 +51,7 @@ while #rows > 0 do
 end
 redis.call(to_position('SETID', stream, group, position, read_at(stream, position)))
 begin_records(stream, records, group,
-  {'last', 'lost', 'deleted', 'read', 'reclaimed', 'given', 'known', 'gone'})
+  {'last', 'lost', 'deleted', 'read', 'reclaimed', 'given', 'known', 'gone', 'skipped'})
 none_due(due)
 note_turn(records, ARGV[6])
 return {pending, passed, is_all, 1}

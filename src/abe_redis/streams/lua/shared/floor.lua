@@ -15,7 +15,7 @@ local function floor_of(records, group, info, recorded)
     return id == '0-0' and '0' or id, 0, false
   end
   redis.call('HDEL', records, 'floor ' .. group, 'last ' .. group, 'deleted ' .. group, 'given ' .. group,
-    'known ' .. group, 'gone ' .. group)
+    'known ' .. group, 'gone ' .. group, 'skipped ' .. group)
   if unfinished ~= '0' then redis.call('HINCRBY', records, 'lost ' .. group, unfinished) end
   return '0', tonumber(unfinished), true
 end

@@ -9,6 +9,7 @@
 -- include: known
 -- include: listed
 -- include: beside
+-- include: skipped
 local most_put_back = 10000
 
 -- What the group had pending by the list, and what became so since, in order; up to which id the list tells
@@ -47,6 +48,7 @@ local function left_unfinished(stream, records, group, floor)
   local unfinished, position, settled = unfinished_by_list(records, group, floor)
   unfinished, settled = unfinished or {}, settled or {}
   if not position or before(position, floor) then position = floor end
+  local is_skipped = skipped_of(records, group)
   local count, is_end = 0, not (last or next(settled))
   while not is_end and count < most_put_back do
     local page = redis.call('XRANGE', stream, '(' .. position, '+', 'COUNT', 100)
@@ -54,7 +56,7 @@ local function left_unfinished(stream, records, group, floor)
       local id = entry[1]
       is_end = not (settled[id] or last and not before(last, id))
       if is_end then break end
-      if not settled[id] then unfinished[#unfinished + 1] = id end
+      if not (settled[id] or is_skipped(id)) then unfinished[#unfinished + 1] = id end
       position, count = id, count + 1
     end
     is_end = is_end or #page < 100

@@ -11,6 +11,9 @@ local most_listed, kept_ms = 3000, 7 * 24 * 3600 * 1000
 local renew_ms, most_removed_one_by_one = 3600 * 1000, 1000
 local listed = 0 -- entries, by which a script tells that it has done enough for one call
 
+-- The name of a consumer as the list has it: in one line, also if that is another program's strange name.
+local function in_a_line(name) return (string.gsub(name, '\n', '\r')) end
+
 -- What is to be listed: the text of the list, what the records say of it, the oldest entry and how many there
 -- are.
 local function read_pending(stream, leases, group, of, now)
@@ -26,10 +29,10 @@ local function read_pending(stream, leases, group, of, now)
   for _, row in ipairs(rows) do
     local id, name, deliveries = row[1], row[2], row[4]
     if left[name] then left[name] = left[name] - 1 end
-    lines[#lines + 1] = string.format('%s %.0f %s\n', id, deliveries, name)
+    lines[#lines + 1] = string.format('%s %.0f %s\n', id, deliveries, in_a_line(name))
   end
   for name, more in pairs(left) do
-    if more > 0 then lines[#lines + 1] = string.format('+ %.0f %s\n', more, name) end
+    if more > 0 then lines[#lines + 1] = string.format('+ %.0f %s\n', more, in_a_line(name)) end
   end
   local there, names = {}, {}
   for name in pairs(names_of(stream, group)) do there[name] = true end
@@ -37,7 +40,7 @@ local function read_pending(stream, leases, group, of, now)
     if is_recent(one, now) then there[name] = true end
   end
   for name in pairs(there) do
-    if not string.find(name, '\n') then names[#names + 1] = name .. '\n' end
+    names[#names + 1] = in_a_line(name) .. '\n'
   end
   local said = string.format('%s %.0f %.0f %.0f\n',
     of['last-delivered-id'], count, of['entries-read'] or -1, now)
@@ -75,7 +78,7 @@ end
 
 local function list_pending(stream, records, leases, pending, group, of, now)
   local list = read_pending(stream, leases, group, of, now)
-  redis.call('HDEL', records, 'known ' .. group)
+  redis.call('HDEL', records, 'known ' .. group, 'skipped ' .. group)
   if not write_list(pending, list, nil, now) then return end
   redis.pcall('HSET', records, 'known ' .. group, list.said)
   age_gone(records, group)

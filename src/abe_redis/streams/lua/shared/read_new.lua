@@ -14,6 +14,7 @@
 -- include: named
 -- include: any_due
 -- include: not_due
+-- include: skipped
 -- The number of entries that were removed unread since the consumer had the entry `last`. An empty `last`
 -- means that the stream was empty, so nothing could be removed.
 local function lost_since(stream, records, of, last)
@@ -63,6 +64,7 @@ local function lease(read, records, due, stride, group, consumer, of, begun)
   if of and of['entries-read'] and not (is_told_by_read and of['lag']) then
     redis.call(to_position('SETID', stream, group, position, of['entries-read'] + #entries))
   end
+  if of and not of['entries-read'] then note_skipped(records, group, of['last-delivered-id']) end
   redis.pcall('HSET', records, 'last ' .. group, position) -- who may not write it reads all the same
   if begun then return end
   for _, word in ipairs({'RETRYCOUNT', 0, 'JUSTID'}) do words[#words + 1] = word end

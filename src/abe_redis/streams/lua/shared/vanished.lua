@@ -15,7 +15,7 @@
 --
 -- So it is in a group that somebody destroyed and made again at once: all its consumers have vanished.
 -- Wherever it stands then, or after XGROUP SETID: what lies behind its position is new to it, and what lies
--- before is put back. Then the numbers do not tell how much is missing.
+-- before is put back, unless it was set past that. Then the numbers do not tell how much is missing.
 
 -- include: nobody
 -- include: facts
@@ -26,6 +26,7 @@
 -- include: missing
 -- include: given
 -- include: note_gone
+-- include: skipped
 local most_behind = 10000
 
 -- How often vanished entries of a group were put back. An owner that was loading them page by page (see
@@ -64,6 +65,19 @@ local function put_back_one(stream, records, due, group, last, id, deliveries)
   return note_gone(stream, records, group, id) and -1 or 0
 end
 
+-- The last entry that the group is known to have been given, not behind its position.
+local function reached_by(records, group, known, position, ...)
+  local upto = known.position
+  local function reach(id)
+    if before(upto, id) then upto = id end
+  end
+  reach(redis.call('HGET', records, 'last ' .. group) or upto)
+  for _, ids in ipairs({...}) do
+    for id in pairs(ids) do reach(id) end
+  end
+  return before(position, upto) and position or upto
+end
+
 -- Puts back what vanished; answers how many entries, how many are lost, and how many of the lost ones are in
 -- the stream still, as far as is known: too many were pending to tell them from finished ones. With `quick`,
 -- not if the group looks as it did when it was listed, and nothing is noted since; nor if it was listed less
@@ -79,9 +93,16 @@ local function put_back_vanished(stream, records, due, leases, pending, group, n
   local is_same = of['last-delivered-id'] == known.position and of['pending'] == known.pending
   if quick and is_same and redis.pcall('HLEN', pending) == 1 then return 0, 0, 0 end -- the list alone
   local there = names_of(stream, group)
+  local is_nobody_gone = not there[nobody]
   local vanished, live, others = vanished_of(known, leases, there, now)
   if not (vanished or is_set_back or may_miss(known, pending, records, group, of, gone)) then
     return 0, 0, 0
+  end
+  -- What was released is put back first: that nobody holds anything then is how it is known to be dropped.
+  if is_nobody_gone and next(given_of(records, group)) then
+    put_back_given(stream, records, group)
+    write_given(group)
+    of = group_of(stream, group)
   end
   local text, settled, settled_count, begun, back = listed_of(pending, records, group)
   if not text then return 0, 0, 0 end
@@ -112,15 +133,23 @@ local function put_back_vanished(stream, records, due, leases, pending, group, n
   for id, deliveries in pairs(begun) do
     if not (vanished or others) then put_back(id, deliveries) end
   end
-  -- If Redis does not tell how much the group was given, every entry behind the list is looked at.
+  -- If Redis does not tell how much the group was given, every entry behind the list is looked at, up to the
+  -- last one that it is known to have been given: it may have been set forward since, past others.
+  local upto = last
   if read >= 0 then missing = missing + read - settled_count - of['pending'] - count - lost
-  else missing = vanished and math.huge or 0 end
+  else
+    missing = vanished and math.huge or 0
+    upto = reached_by(records, group, known, last, settled, begun)
+  end
   local had, is_whole = count + lost, true
   if missing > 0 and not others then
+    local is_skipped = skipped_of(records, group)
     local from, seen = '(' .. (read < 0 and unlisted > 0 and last_listed or known.position), 0
     repeat
-      local page = redis.call('XRANGE', stream, from, last, 'COUNT', 100)
-      for _, entry in ipairs(page) do put_back(entry[1], 0) end
+      local page = redis.call('XRANGE', stream, from, upto, 'COUNT', 100)
+      for _, entry in ipairs(page) do
+        if not is_skipped(entry[1]) then put_back(entry[1], 0) end
+      end
       seen, from, is_whole = seen + #page, #page > 0 and '(' .. page[#page][1], #page < 100
     until is_whole or seen >= most_behind or count + lost - had >= missing
     missing = missing - (count + lost - had)
