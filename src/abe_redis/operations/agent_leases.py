@@ -301,6 +301,8 @@ class AgentRead:
     ids: list[str] = field(default_factory=list)
     buried: list[str] = field(default_factory=list)
     """Entries that no consumer can handle."""
+    perhaps_buried: list[str] = field(default_factory=list)
+    """One whose burial has no answer (yet)."""
 
     def hold(self, entry_id: str, deliveries: int, rest: Rest) -> None:
         """Keep an entry's lease from now on."""

@@ -217,8 +217,17 @@ async def _opened(
             await acks.ack(connections.commands, group, consumer, [(stream, entry.id)])
             passed_over = True
         except dead.PoisonEntryError as reason:
-            if await dead.bury(connections.commands, stream, group, consumer, entry.id, str(reason)):
-                taken.buried.append(entry.id)
+            taken.perhaps_buried = [entry.id]  # until the answer is there
+            try:
+                is_buried = await dead.bury(
+                    connections.commands, stream, group, consumer, entry.id, str(reason)
+                )
+            except failures.FAILURES as error:
+                if not failures.is_lost(error):
+                    taken.perhaps_buried = []
+                raise
+            taken.perhaps_buried = []
+            taken.buried += [entry.id] * is_buried
         else:
             taken.hold(entry.id, entry.deliveries, Rest(entry.rest_seconds, entry.postponed_because))
             events.append(

@@ -14,6 +14,7 @@ from abe_redis.operations.positions import position
 from abe_redis.operations.scope import check_id, check_range
 from abe_redis.operations.waiting import Waiting
 from abe_redis.runtime import tasks
+from abe_redis.runtime.shell import command
 from abe_redis.schemas import MAX_COUNT, ReadResult
 from abe_redis.streams.peek import Order
 
@@ -162,15 +163,26 @@ class Reading(Waiting):
                                 count=most,
                                 wait_seconds=wait_seconds,
                             )
-                    except BaseException:  # what is leased goes back; what is buried stays so
-                        noting = self._scope.note("lease_events", **place, buried=taken.buried)
+                    except BaseException as error:  # what is leased goes back; what is buried stays so
+                        buried = {"buried": taken.buried, "uncertain": taken.perhaps_buried}
+                        noting = self._scope.note("lease_events", **place, **buried)
                         await tasks.to_its_end(noting, within=END_SECONDS)
-                        raise
-                    grant.taken = len(taken.ids)
-                    if grant.events < asked and (chosen or grant.taken == grant.events):
+                        if not (taken.perhaps_buried and isinstance(error, failures.FAILURES)):
+                            raise
+                        raise failures.uncertain(
+                            error,
+                            self._settings,
+                            doing=f"burying what cannot be decoded of {name!r}",
+                            about=taken.perhaps_buried,
+                            look=command("dead list", name),
+                            within=None,
+                        ) from None
+                    if grant.events < asked and (chosen or len(taken.ids) == grant.events):
                         result.note += f" {limits.about_grant(grant.events, asked)}"
                     await self._scope.note("lease_events", **place, ids=taken.ids, buried=taken.buried)
-                    return await self._answered(result, found, max_chars)
+                    answer = await self._answered(result, found, max_chars)
+                    grant.taken = len(taken.ids)
+                    return answer
 
     async def _made(
         self, redis: Redis, stream: str, group: str, *, create: bool | None, start: str | None

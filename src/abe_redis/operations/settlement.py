@@ -69,6 +69,7 @@ class Settlement:
                     is_done = outcome == "done" or (was_lost and outcome == "unknown")
                     (change.done if is_done else by.setdefault(outcome, [])).append(one)
                 change.facts["ids"] = change.done
+                self.agent_leases.forget(group, holder, leases, but=set(ids).difference(change.done))
 
             if mine:
                 entries = [(stream, one) for one in mine]
@@ -136,6 +137,7 @@ class Settlement:
                     if is_done and waits_on:
                         still.append(one)
                     (change.done if is_done else by.setdefault("not_held", [])).append(one)
+                    self.agent_leases.forget(group, holder, leases, but=set(ids).difference(change.done))
 
                 await change.step(let_go, [one], note)
         self.agent_leases.forget(group, holder, leases, but=kept)

@@ -248,6 +248,26 @@ async def test_a_change_whose_call_is_cancelled_is_recorded(
         (newest,) = await queue.changes()
         assert newest.what.split()[-1] == {"bury": "release", "postpone": "release"}.get(change, change)
         assert "uncertain" not in newest.facts
+        if change in {"ack", "release", "postpone", "bury"}:
+            settled = newest.facts["buried" if change == "bury" else "ids"]
+            held = [one.id for one in queue.agent.agent_leases.every()]
+            assert held == [one for one in queue.ids if one not in settled]
+
+
+async def test_a_burial_by_a_lease_whose_answers_are_lost_is_told_and_recorded_as_uncertain(
+    proxy: RefusingProxy, lone_redis: Redis
+) -> None:
+    async with RedisMessageQueueBackend(settings(proxy)) as backend:
+        queue = await queue_of(backend, buried=False)
+        await warm(backend, "bury")
+        added: Any = await lone_redis.xadd(TOPIC, {"data": "no JSON"})
+        bad = added.decode()
+        lose(proxy, "bury", first=99)
+        with pytest.raises(RedisUnavailableError, match=f"it may be done, for {bad}") as told:
+            await queue.agent.lease(stream=TOPIC, group=GROUP)
+        assert "`abe-redis dead list slack_events`" in str(told.value)
+        (newest,) = await queue.changes()
+        assert (newest.what, newest.facts["uncertain"]) == ("lease_events", [bad])
 
 
 async def test_a_publication_whose_call_is_cancelled_is_recorded(
