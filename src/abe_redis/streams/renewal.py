@@ -176,17 +176,27 @@ async def renew(
     Returns:
         The entries that this consumer no longer holds.
     """
-    outcomes = await whose(redis, group, consumer, entries)
+    outcomes = await _renew(redis, group, consumer, entries, "renew")
     return {entry for entry, outcome in zip(entries, outcomes, strict=True) if outcome != "done"}
 
 
 async def whose(
     redis: Redis, group: str, consumer: str, entries: Sequence[tuple[str, str]], *, by_name: bool = False
 ) -> list[Outcome]:
-    """As `renew`, but with the outcome for each entry; `done` for those that this consumer holds.
+    """As `renew`, but with the outcome for each entry; `done` for those that this consumer may settle.
 
-    With `by_name`, only what is pending under its name counts, and not what was put back for whoever had it.
+    These include what was released of its entries, and nobody has since; with `by_name`, only what is pending
+    under its name.
     """
-    words = (_RENEW, redis, group, consumer, entries, int(by_name))
-    outcomes = await _each_held(*words, keys=names.with_records)
+    outcomes = await _renew(redis, group, consumer, entries, "own" if by_name else "settle")
     return [outcome if outcome in {"done", "not_held"} else "unknown" for outcome in outcomes]
+
+
+async def _renew(
+    redis: Redis, group: str, consumer: str, entries: Sequence[tuple[str, str]], how: str
+) -> list[Outcome]:
+    outcomes = await _each_held(_RENEW, redis, group, consumer, entries, how, keys=names.with_records)
+    lost = [entry for entry, outcome in zip(entries, outcomes, strict=True) if outcome == "lost"]
+    for stream, ids in by_stream(lost).items():
+        say_gone(stream, group, ids)
+    return outcomes

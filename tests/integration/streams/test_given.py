@@ -75,7 +75,7 @@ async def _take_back(redis: Redis, entry_id: str, *, begins: bool) -> None:
 async def _finish(redis: Redis, entry_id: str, how: str) -> None:
     match how:
         case "taken-and-acked":
-            assert await renewal.renew(redis, "g", "person", [(A, entry_id)]) == set()
+            assert await renewal.whose(redis, "g", "person", [(A, entry_id)]) == ["done"]
         case "renewed":
             await _take_back(redis, entry_id, begins=False)
         case "begun":

@@ -3,7 +3,7 @@
 import pytest
 from redis.asyncio import Redis
 
-from abe_redis.streams import acks, renewal
+from abe_redis.streams import acks, release, renewal
 from tests.integration.on_streams import (
     LONG_MS,
     A,
@@ -11,6 +11,7 @@ from tests.integration.on_streams import (
     C,
     hold,
     let_lapse,
+    recorded,
     rows,
 )
 
@@ -35,6 +36,47 @@ async def test_each_entry_has_its_own_outcome(commands: Redis, how: str) -> None
         assert [row[:2] for row in ours] == [("me", 2)] * 4
         assert max(row[2] for row in ours) < LONG_MS / 2
         assert await renewal.renew(commands, "g", "me", entries) == {(A, a[1]), (C, "1-1"), (A, "1-1")}
+
+
+async def test_what_was_removed_is_lost_with_its_renewal(
+    commands: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    """XCLAIM drops its row, so nobody would hear of it later."""
+    first, second = await hold(commands, A, 2, by="me")
+    await commands.xdel(A, first)
+    for _ in range(2):
+        assert await renewal.renew(commands, "g", "me", [(A, first), (A, second)]) == {(A, first)}
+    assert await recorded(commands, A, "lost") == b"1"
+    assert list(await rows(commands, A)) == [second]
+    assert caplog.text.count(f"was removed: {first}.") == 1
+
+
+@pytest.mark.parametrize("by_name", [True, False])
+async def test_what_was_removed_can_be_acked(commands: Redis, *, by_name: bool) -> None:
+    (entry_id,) = await hold(commands, A, 1, by="me")
+    await commands.xdel(A, entry_id)
+    assert await renewal.whose(commands, "g", "me", [(A, entry_id)], by_name=by_name) == ["done"]
+    assert await acks.ack(commands, "g", "me", [(A, entry_id)]) == ["done"]
+    assert await recorded(commands, A, "lost") is None
+
+
+async def test_a_renewal_does_not_take_back_what_was_released(commands: Redis) -> None:
+    (entry_id,) = await hold(commands, A, 1, by="me")
+    assert await release.release(commands, "g", "me", [A], {(A, entry_id): 0}, everything=False) == 1
+    assert await renewal.renew(commands, "g", "me", [(A, entry_id)]) == {(A, entry_id)}
+    assert (await rows(commands, A))[entry_id][0] == "abe:nobody"
+    assert await renewal.whose(commands, "g", "me", [(A, entry_id)], by_name=True) == ["not_held"]
+    assert await renewal.whose(commands, "g", "me", [(A, entry_id)]) == ["done"], "it settles what it had"
+    assert (await rows(commands, A))[entry_id][0] == "me"
+    assert await recorded(commands, A, "given") is None
+
+
+async def test_a_renewal_takes_back_what_was_put_back_for_it(commands: Redis) -> None:
+    """As in a group that was made again: see `make_again`."""
+    (entry_id,) = await hold(commands, A, 1, by="me")
+    await commands.xclaim(A, "g", "abe:nobody", 0, [entry_id], justid=True)
+    assert await renewal.renew(commands, "g", "me", [(A, entry_id)]) == set()
+    assert (await rows(commands, A))[entry_id][0] == "me"
 
 
 async def test_an_empty_request_sends_no_command(commands: Redis) -> None:
