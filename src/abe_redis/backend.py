@@ -90,6 +90,9 @@ class RedisMessageQueueBackend:
         tracing.trace_if_wanted()
         self._shares = PerLoop(self._make_share, forsake=LoopShare.forsake)
         self._begin()
+        self._forward_where_made()
+
+    def _forward_where_made(self) -> None:
         with contextlib.suppress(RuntimeError):  # no loop is running yet
             self.forward()
 

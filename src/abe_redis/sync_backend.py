@@ -8,7 +8,7 @@ import weakref
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, override
 
 from abe_redis.backend import RedisMessageQueueBackend, check_settings
 from abe_redis.errors import ClosedError
@@ -36,7 +36,7 @@ class SyncBackend:
         """
         check_settings(settings, type(self))
         self.settings = settings
-        self._backend = RedisMessageQueueBackend(settings, conversation=conversation)
+        self._backend = _OfService(settings, conversation=conversation)
         self._conversation = conversation
         self._guard = threading.Lock()
         self._service: _Service | None = None
@@ -174,6 +174,14 @@ async def _outcome[Result](call: Coroutine[Any, Any, Result]) -> Result | _Exit:
         return await call
     except (SystemExit, KeyboardInterrupt) as error:
         return _Exit(error)
+
+
+class _OfService(RedisMessageQueueBackend):
+    """Forwards in the loop of its service, and not in one that runs where it is made: one alone may."""
+
+    @override
+    def _forward_where_made(self) -> None:
+        return
 
 
 class _Service:

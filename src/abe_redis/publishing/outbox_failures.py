@@ -43,6 +43,11 @@ def unforeseen(path: Path, why: Exception | str) -> OutboxError:
     )
 
 
+def closed(path: Path) -> OutboxError:
+    """The back end that used it is closed."""
+    return OutboxUnreachedError(f"The outbox {path} is closed: the back end that used it is.")
+
+
 def emptied(path: Path) -> OutboxError:
     """The file is deleted or has lost its content, but its log is there."""
     return OutboxError(

@@ -77,6 +77,7 @@ class OutboxFile:
         self._reserve = Reserve(self.path)
         self._emptying = Emptying(self._reserve, self._transaction, self._empty_log)
         self._opened: sqlite3.Connection | None = None
+        self._is_closed = False
         self._watch = Watch(self.path)
         # A thread continues when its caller is cancelled, so two may run here at once.
         self._guard = threading.Lock()
@@ -107,14 +108,14 @@ class OutboxFile:
         with self._guard:
             self._let_go()
             self._watch.give_up()
+            self._is_closed = True
 
     def append(self, row: Row, until: float | None = None) -> int:
         """Write a row; when this returns, it is on the disk.
 
         Args:
             row: The event.
-            until: Monotonic time until which to wait for another process's lock on the file; None: 5 s from
-            now.
+            until: Monotonic time until which to wait for another process's lock on the file; None: for 5 s.
 
         Returns:
             Its number.
@@ -245,9 +246,7 @@ class OutboxFile:
                 with self._transaction():
                     pass
         finally:
-            with self._guard:
-                self._let_go()
-                self._watch.give_up()
+            self.forsake()
 
     # The database -----------------------------------------------------------------------------
 
@@ -275,6 +274,8 @@ class OutboxFile:
     @contextmanager
     def _transaction(self, until: float | None = None) -> Iterator[sqlite3.Connection]:
         with self._guard, self._explained():
+            if self._is_closed:  # a thread whose caller was cancelled comes late, and may take no lock again
+                raise outbox_failures.closed(self.path)
             until = time.monotonic() + BUSY_SECONDS if until is None else until
             database = self._open(until)
             try:

@@ -200,3 +200,15 @@ async def test_a_cancelled_publish_leaves_a_row_or_none(
         assert any(f'{{\\"n\\":{number}}}' in fields for fields in found)
     # The thread of a task that was cancelled natively may still write its row, after the last one's.
     assert sum('\\"last\\"' in fields for fields in found) == 1
+
+
+def test_a_thread_that_comes_after_the_end_takes_nothing(path: Path) -> None:
+    """Its caller was cancelled. Others could not forward what is there."""
+    ended = OutboxFile(path)
+    ended.append(row())
+    ended.close()
+    with pytest.raises(OutboxError, match=r"is closed: the back end that used it is\."):
+        ended.claim()
+    other = OutboxFile(path)
+    assert len(other.claim()) == 1
+    other.close()
