@@ -22,7 +22,7 @@ HAS = "Group 'bot' of 'slack_events', which somebody destroyed, has {} to finish
 async def destroyed(redis: Redis, backend: RedisMessageQueueBackend) -> list[str]:
     """A group that has finished the first of five events, held the next two, and was destroyed."""
     ids = await fill(redis, 5)
-    operations = Operations(backend)
+    operations = Operations(backend, origin="cli")
     leased = await operations.read_stream(stream=TOPIC, group="bot", count=3, create_group=True)
     assert [one.id for one in leased.events] == ids[:3]
     await operations.ack(stream=TOPIC, group="bot", ids=ids[:1])

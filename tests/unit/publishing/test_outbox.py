@@ -14,6 +14,7 @@ from abe_redis.cli.listen import _check_outbox
 from abe_redis.doctor import examine
 from abe_redis.errors import (
     ClosedError,
+    OutboxError,
     OutboxFullError,
     RedisUnavailableError,
 )
