@@ -91,7 +91,8 @@ local is_more = false -- whether more may have been dropped than one call puts b
 if from == '-' then
   put_back_given(stream, records, group)
   put_back_what_vanished()
-  local postponed, dropped = redis.call('ZRANGE', due, 0, -1, 'WITHSCORES'), 0
+  local most_looked_at = whose == 'free' and most_put_back or 0 -- a takeover looks at all, once
+  local postponed, dropped = redis.call('ZRANGE', due, 0, most_looked_at - 1, 'WITHSCORES'), 0
   for i = 1, #postponed, 2 do
     if dropped == most_put_back then
       is_more = true
