@@ -119,14 +119,15 @@ class Consent:
         """The events that the user has agreed about, as the model says.
 
         Raises:
-            RequestError: They are others than those that a refusal named.
+            RequestError: They are others than those that a refusal named, or it was about something else.
         """
         refused = self._refused.pop((caller, str(call[0])), None)
         if refused is None or refused.until < clock.now():
             return question.events
-        if question.events.isdisjoint(refused.question.events):
+        others = refused.question
+        if others.doing != question.doing or question.events.isdisjoint(others.events):
             self._refuse(question, caller, call)
-        return question.events & refused.question.events
+        return question.events & others.events
 
     def _answered(
         self,

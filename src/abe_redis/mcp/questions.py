@@ -25,6 +25,8 @@ class Question:
 
     words: str
     events: frozenset[Named]
+    doing: str = ""
+    """What is done to them; an agreement to something else does not count."""
 
 
 class Questions:
@@ -90,7 +92,7 @@ class Questions:
             for one in concerned
         )
         events = frozenset(Named(one.stream, one.group, its) for one in concerned for its in one.held)
-        return Question(f"{doing} events, {of_each}? {then} Which: {plurals.named(held)}.", events)
+        return Question(f"{doing} events, {of_each}? {then} Which: {plurals.named(held)}.", events, doing)
 
 
 def _shared(concerned: "Concerned") -> str:

@@ -11,35 +11,56 @@ from typing import Any
 
 from abe_redis.events import kinds, slack
 
-_WORDS = frozenset(
+_FACTS = frozenset(
     [
-        "text",
-        "blocks",
-        "attachments",
-        "files",
-        "title",
-        "name",
-        "value",
-        "fallback",
-        "preview",
-        "pretext",
-        "comment",
-        "initial_comment",
-        "description",
-        "content",
-        "message",
-        "username",
-        "topic",
-        "purpose",
+        "type",
+        "subtype",
+        "id",
+        "ts",
+        "event_ts",
+        "thread_ts",
+        "message_ts",
+        "latest_reply",
+        "client_msg_id",
+        "hash",
+        "user",
+        "user_id",
+        "users",
+        "user_ids",
+        "reply_users",
+        "parent_user_id",
+        "item_user",
+        "author_id",
+        "creator",
+        "created_by",
+        "inviter",
+        "bot_id",
+        "app_id",
+        "api_app_id",
+        "channel",
+        "channel_id",
+        "channels",
+        "team",
+        "team_id",
+        "user_team",
+        "source_team",
+        "enterprise_id",
+        "context_team_id",
+        "context_enterprise_id",
+        "edited",
+        "item",
     ]
 )
-"""Fields that hold words."""
+"""Fields that hold no words, but an id, a time, or an object that is looked at by itself. Every other one may
+hold words."""
 _AUTHORS = ("user", "user_id", "author_id", "creator", "created_by")
 _PLACES = ("channel", "channel_id")
 _QUOTES = frozenset(
     ["author_id", "author_name", "is_share", "is_msg_unfurl", "from_url", "original_url", "app_unfurl_url"]
 )
 """Fields that mark an attachment as a quoted message or a page, not a part of the message itself."""
+_FILES = frozenset(["mimetype", "filetype", "url_private", "permalink", "file_access"])
+"""Fields that mark a file, which has an author of its own: one without is somebody's who is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +89,12 @@ class Trust:
         return all(self._may_quote(one, is_there=is_there) for one in _inner(payload))
 
     def _may_quote(self, part: Mapping[str, Any], *, is_there: bool) -> bool:
-        """Whether a part of an event has no untrusted author; one without an author is the sender's."""
+        """Whether a part of an event has no untrusted author; one without is the sender's, but for files."""
         author, place = _id(part, _AUTHORS), _id(part, _PLACES)
-        is_quote = not _QUOTES.isdisjoint(part)
+        is_quote, is_file = not _QUOTES.isdisjoint(part), not _FILES.isdisjoint(part)
         if part.get("type") == "message":
             author = author or _id(part, ("bot_id",))
-        if _WORDS.isdisjoint(part) or not (author or is_quote):
+        if not _may_hold_words(part) or not (author or is_quote or is_file):
             return True
         if author in self.users or place in self.channels:
             return True
@@ -91,6 +112,13 @@ def _inner(payload: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
             waiting += one.values()
         elif isinstance(one, list):
             waiting += one
+
+
+def _may_hold_words(part: Mapping[str, Any]) -> bool:
+    return any(
+        field not in _FACTS and isinstance(value, str | list | Mapping) and value
+        for field, value in part.items()
+    )
 
 
 def _id(part: Mapping[str, Any], fields: tuple[str, ...]) -> str | None:

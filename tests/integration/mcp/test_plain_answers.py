@@ -196,6 +196,20 @@ async def test_an_agreement_is_about_no_event_of_another_stream_or_group(
     assert (await ask("release", **place, **bury, confirm=True)).structuredContent["buried"] == [entry_id]
 
 
+async def test_an_agreement_to_postpone_events_is_none_to_bury_them(
+    backend: RedisMessageQueueBackend,
+) -> None:
+    ask = asking(server(backend))
+    await published(ask, 1)
+    await work_once(backend, "bot")
+    *_, entry_id = await published(ask, 2)
+    await ask("lease_events", group="bot", ids=[entry_id])
+    assert "Postpone events" in await refusal(ask, "release", ids=[entry_id], delay_seconds=60)
+    bury = {"ids": [entry_id], "bury": True, "reason": "spam"}
+    assert "Give up on events" in await refusal(ask, "release", **bury, confirm=True)
+    assert (await ask("release", **bury, confirm=True)).structuredContent["buried"] == [entry_id]
+
+
 # What is offered ------------------------------------------------------------------------------------------
 
 

@@ -47,6 +47,15 @@ OF_STRANGERS: dict[str, dict[str, Any]] = {
     "another's file": _event(
         type="message", subtype="file_share", user="U1", text="", files=[{"user": "U9", "name": WORD}]
     ),
+    "another's file whose words are in unusual fields": _event(
+        type="message", user="U1", text="", files=[{"id": "F1", "user": "U9", "plain_text": WORD}]
+    ),
+    "nobody's file": _event(
+        type="message", user="U1", text="", files=[{"user": None, "mimetype": "text/plain", "name": WORD}]
+    ),
+    "another's file that is shared": _event(
+        type="file_shared", user_id="U1", file_id="F1", file={"id": "F1", "user": "U9", "alt_txt": WORD}
+    ),
     "a stranger's own file": _event(
         type="message", subtype="file_share", user="U9", text="", files=[{"name": f"{WORD}.pdf"}]
     ),
@@ -90,6 +99,12 @@ OF_THE_TRUSTED: dict[str, dict[str, Any]] = {
     ),
     "an own attachment": _event(type="message", user="U1", text=WORD, attachments=[{"text": "more"}]),
     "an own file": _event(type="message", user="U1", text=WORD, files=[{"user": "U1", "name": "a.pdf"}]),
+    "an edit by another": _event(
+        type="message", user="U1", text=WORD, edited={"user": "U9", "ts": "1732000000.000100"}
+    ),
+    "a message with reactions of others": _event(
+        type="message", user="U1", text=WORD, reactions=[{"name": "wave", "users": ["U9"], "count": 1}]
+    ),
     "a mention of somebody": _event(
         type="message",
         user="U1",
