@@ -194,13 +194,6 @@ class InFlight(Leases):
         if self._take_out(held):
             self._finished.append(held)
 
-    def finish_again(self, stream: str, ids: Iterable[str]) -> None:
-        """Note that entries are to be acked that were finished here, and are pending once more."""
-        for entry_id in ids:
-            held = Held(lease.Leased(stream, entry_id, {}, 0), (stream, entry_id), 0.0)
-            held.is_let_go = True
-            self._finished.append(held)
-
     def ended(self, held: Held) -> bool:
         """Note that the handler has ended; True if the event waited for this to be delivered again."""
         held.has_ended = True

@@ -37,8 +37,6 @@ class Settling:
         """Called when an event is buried after a delay, or can never be buried."""
         self.on_postponed: Callable[[Held, float], None] = lambda _, __: None
         """Called when Redis has postponed an event, with the delay in seconds."""
-        self.on_finished: Callable[[Iterable[tuple[str, str]]], None] = lambda _: None
-        """Called with the stream and id of each event that is acked or buried, or that others finish."""
         self.active: set[str] = set()
         """Streams in which something was finished since this was last emptied."""
         self._finished: list[Held] = []
@@ -105,7 +103,6 @@ class Settling:
                 lost.append(held)
         self._tell_of_losses(lost)
         self._finished = [held for held in self._finished if held not in settled]
-        self.on_finished(held.key for held in settled)
         if kept:
             self._on_group_gone()
 
@@ -232,15 +229,13 @@ class Settling:
     async def move_to_dead_letters(self, redis: Redis, held: Held, reason: str, *, in_hand: bool) -> bool:
         """Bury it; False when we no longer held it."""
         stream, entry_id = held.key
-        is_buried = await dead.bury(
+        return await dead.bury(
             *(redis, stream, self._group, self._consumer, entry_id, reason, held.detail),
             begun=held.begun,
             sure=self.sure_of(held),
             in_hand=in_hand,
             hold=self._name_of(held),
         )
-        self.on_finished([held.key] if is_buried else [])
-        return is_buried
 
     def _name_of(self, held: Held) -> str:
         """The name of this hold of the event, which is not the name of another one of the same event."""

@@ -107,8 +107,9 @@ class Publishing(Payloads):
 
     async def _published_many(self, name: str, payloads: Sequence[dict[str, Any]]) -> list[Published]:
         """Add events, and record those that were added."""
-        async with self._recorded("publish_many", name, len(payloads)) as done:
-            done.extend(await self._backend.publish_many(name, payloads, origin=self._origin))
+        every = codec.each_payload(payloads)
+        async with self._recorded("publish_many", name, len(every)) as done:
+            done.extend(await self._backend.publish_many(name, every, origin=self._origin))
         return done
 
     @asynccontextmanager

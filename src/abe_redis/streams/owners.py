@@ -180,8 +180,6 @@ class Loaded:
     """The last id that was delivered in the group."""
     lost: int
     """Number of unfinished entries that had been removed."""
-    nobodys: list[str]
-    """The ids of those that were put back because Redis did not know whether they were finished."""
     rest: Rest | None
     """Where the next call goes on; None when there is no more."""
 
@@ -224,7 +222,6 @@ async def load(
     ]
     entries: list[tuple[Leased, float]] = []
     first = f"({after}" if after else "-"
-    nobodys: list[str] = []
     lost = 0
     start, put_backs = rest or Rest(first, None)
     whose = "all" if everybody else "unseen" if after else "free"
@@ -240,8 +237,7 @@ async def load(
         lost += gone
         say_put_back(stream, owner.group, answer[4])
         say_set_back(stream, owner.group, answer[5])
-        say_unlisted(stream, owner.group, answer[7])
-        nobodys += [entry_id.decode() for entry_id in answer[6]]
+        say_unlisted(stream, owner.group, answer[6])
         entries += [
             (
                 Leased(stream, entry_id.decode(), fields_of(flat), deliveries, asked_at, again=bool(again)),
@@ -249,10 +245,10 @@ async def load(
             )
             for entry_id, flat, deliveries, wait_ms, again in found
         ]
-        put_backs = answer[8] if put_backs is None else put_backs
-        if not start and whose != "free" and put_backs != answer[8]:
-            return Loaded(entries, last, lost, nobodys, Rest(first, None))
-    return Loaded(entries, last, lost, nobodys, Rest(start, put_backs) if start else None)
+        put_backs = answer[7] if put_backs is None else put_backs
+        if not start and whose != "free" and put_backs != answer[7]:
+            return Loaded(entries, last, lost, Rest(first, None))
+    return Loaded(entries, last, lost, Rest(start, put_backs) if start else None)
 
 
 _START = Script.load("start")

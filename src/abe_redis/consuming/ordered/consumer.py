@@ -183,11 +183,6 @@ class OrderedConsumer(GroupConsumer):
             self._in_flight.part_with(held)
             self._ack_batcher.finished.set()
 
-    @override
-    def _accept(self, leased: list[lease.Leased]) -> list[Held]:
-        self._takeover.begins_anew(leased)
-        return super()._accept(leased)
-
     def _requeue(self, entry: lease.Leased, delay: float) -> None:
         for held in self._accept([entry]):
             self._queues.postpone(held, clock.now() + delay)

@@ -1,7 +1,7 @@
 """The unfinished entries of a stream that are not here: those of its previous owner, and unconfirmed ones."""
 
 import math
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from redis.asyncio import Redis
 
@@ -9,7 +9,6 @@ from abe_redis.consuming.discovery import say_lost
 from abe_redis.consuming.held import Held
 from abe_redis.consuming.in_flight import InFlight
 from abe_redis.consuming.ordered.conversation_queues import ConversationQueues
-from abe_redis.consuming.ordered.finished import Finished
 from abe_redis.consuming.ordered.owned_stream import OwnedStream, State
 from abe_redis.consuming.ordered.ownership import Ownership
 from abe_redis.runtime import clock
@@ -45,14 +44,8 @@ class Takeover:
         self._queues = queues
         self._in_flight = in_flight
         self._accept = accept
-        self._finished = Finished()
-        in_flight.on_finished = self._finished.note
         self._looked_at: dict[str, float] = {}
         """When each stream was last searched for abandoned entries."""
-
-    def begins_anew(self, leased: Iterable[Leased]) -> None:
-        """Note that entries are taken in, even if they were finished before."""
-        self._finished.forget(entry[:2] for entry in leased)
 
     async def load_claimed(self, redis: Redis, *, until: float) -> None:
         """Take over all unfinished entries of claimed streams, so that they are ready.
@@ -153,9 +146,6 @@ class Takeover:
             return None
         say_lost(stream, owner.group, loaded.lost)
         known |= self._in_flight.known(stream)  # entries finished meanwhile are known, too
-        finished = self._finished.of(stream, loaded.nobodys)
-        self._in_flight.finish_again(stream, finished)
-        known |= {(stream, entry_id) for entry_id in finished}
         self._take_in([one for one in loaded.entries if one[0][:2] not in known])
         if not loaded.rest:
             owned.loaded(loaded.last)

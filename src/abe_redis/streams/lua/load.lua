@@ -2,8 +2,7 @@
 --
 -- The count of an entry rises when a handler starts (see `start`), not here: otherwise an event that kills
 -- its handler would bury its neighbours, too. A postponed entry that nobody holds was dropped when somebody
--- removed the consumer that had postponed it. An entry that was put back when a group was made again may be
--- finished: the owner may know.
+-- removed the consumer that had postponed it.
 --
 -- KEYS  the stream, the key that names its owner, its records, the sorted set of postponed entries,
 --       consumers' records of their leases, what the group has pending
@@ -17,10 +16,9 @@
 -- begun it (else 0); how many entries were removed in the meantime; the id from which the next page begins
 -- ('': there is none; '-': it is the first again, as more may have been dropped than one call puts back); how
 -- many entries it put back; the new and the former position of a group that it set back (else ''): see
--- `beyond_end`; the ids of entries that were put back and that nobody had taken since;
--- how many more entries are lost although they are in the stream still: see `vanished`; and how often
--- vanished entries were put back in the group so far. If that grows from the first page to the last, entries
--- may have been put back behind the owner's back.
+-- `beyond_end`; how many more entries are lost although they are in the stream still: see `vanished`; and how
+-- often vanished entries were put back in the group so far. If that grows from the first page to the last,
+-- entries may have been put back behind the owner's back.
 -- Or an error when there is no such group.
 
 -- include: agents
@@ -51,7 +49,6 @@ if is_to_come(of['last-delivered-id'], now) then
 end
 local most_put_back = 1000 -- of what was postponed
 local gone, put_back, unlisted = 0, 0, 0 -- how many were counted already; put back; and are there still
-local nobodys_ids = {} -- of what was put back
 
 say_lease(leases, consumer, lease_ms, now)
 local said, longest = leases_of(leases, lease_ms)
@@ -144,7 +141,6 @@ if is_last and not is_first and whose ~= 'free' then put_back_what_vanished() en
 for _, row in ipairs(rows) do
   local id, holder_name, idle, deliveries = row[1], row[2], row[3], row[4]
   local is_given_back = idle > ten_years_ms
-  if holder_name == nobody and not is_given_back then nobodys_ids[#nobodys_ids + 1] = id end
   if is_free(holder_name, idle) then
     local entry = redis.call('XRANGE', stream, id, id)[1]
     note_taken(records, group, consumer, id, not is_given_back and holder_name or nil)
@@ -172,6 +168,6 @@ write_given()
 if #found > 0 then note_reached(records, group, found[#found][1]) end
 if lost > 0 then redis.call('HINCRBY', records, 'lost ' .. group, lost) end
 local next_page = not is_last and '(' .. rows[count][1] or is_more and '-' or ''
-local answer = {of['last-delivered-id'], found, lost + gone, next_page, put_back, moved, nobodys_ids}
-answer[8], answer[9] = unlisted, put_backs_of(records, group)
+local answer = {of['last-delivered-id'], found, lost + gone, next_page, put_back, moved, unlisted}
+answer[8] = put_backs_of(records, group)
 return {1, unpack(answer)}

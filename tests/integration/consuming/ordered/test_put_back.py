@@ -1,4 +1,4 @@
-"""What Redis puts back without knowing whether it was finished: an ordered worker knows what it finished."""
+"""What is put back in the stream of an ordered worker is handled, also if it had finished it once."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ import pytest
 from redis.asyncio import Redis
 
 from abe_redis import Event
-from abe_redis.streams import names
+from abe_redis.streams import manage, names
 from abe_redis.worker.retry import Retry
 from tests.integration.conftest import MakeBackend, pending
 from tests.integration.consuming.ordered.logged_workers import (
@@ -29,26 +29,30 @@ async def lease_for_agent(redis: Redis) -> str:
     return f"2000 {await now_ms(redis):.0f}"
 
 
-async def put_back(redis: Redis, *ids: bytes) -> None:
-    """As when the group is made again, and no list tells that these are finished."""
-    await redis.xclaim(TOPIC, "default", "abe:nobody", 0, [*ids], force=True, justid=True)
+async def listed(redis: Redis) -> Any:
+    return await redis.hkeys(names.pending(TOPIC, "default"))
 
 
-async def test_what_it_finished_is_acked_again_and_not_handled_again(
-    make_backend: MakeBackend, redis: Redis
+@pytest.mark.parametrize("by", ["XGROUP DELCONSUMER", "XGROUP DESTROY"])
+async def test_what_is_replayed_is_handled_though_it_was_finished_before(
+    make_backend: MakeBackend, redis: Redis, by: str
 ) -> None:
+    """Somebody removes what holds the replayed events, before or after the worker has taken them."""
     backend, log = make_backend(redis_stream_lease_seconds=1), Log()
-    await publish(backend, "ABC", *range(5))
-    found: Any = await redis.xrange(TOPIC)
+    await publish(backend, "A", *range(8))
     async with at_work(worker(backend, log)):
-        await log.all_ended("ABC", 5)
+        await log.all_ended("A", 8)
         await until_equal(lambda: pending(redis, TOPIC), 0)
-        await put_back(redis, *(entry_id for entry_id, _ in found))
-        assert await pending(redis, TOPIC) == 15
+        # What is pending is listed, and no longer noted as settled since the list before.
+        await until_equal(lambda: listed(redis), [b""])
+        log.ended["A"].clear()
+        assert await manage.replay(redis, TOPIC, "default", "-", "+") == 8
+        if by == "XGROUP DESTROY":
+            await redis.xgroup_destroy(TOPIC, "default")
+        else:
+            await redis.xgroup_delconsumer(TOPIC, "default", "abe:replay")
+        await log.all_ended("A", 8)
         await until_equal(lambda: pending(redis, TOPIC), 0)
-    assert {channel: log.ended[channel] for channel in "ABC"} == {
-        channel: [0, 1, 2, 3, 4] for channel in "ABC"
-    }
 
 
 async def test_what_an_agent_had_is_handled(make_backend: MakeBackend, redis: Redis) -> None:
