@@ -134,7 +134,7 @@ async def test_a_group_that_has_finished_everything_is_removed_at_once(
     held = await removed(backend, redis)
     with pytest.raises(RequestError, match="has 4 pending and 0 undelivered events"):
         await Groups(Scope(backend)).remove(STREAM, GROUP)
-    for one, holder in zip(held, ["abe:postponed", *["abe:nobody"] * 3], strict=True):
+    for one, holder in zip(held, ["abe:nobody"] * 4, strict=True):
         assert await acks.ack(redis, GROUP, holder, [(STREAM, one)]) == ["done"]
     change = await Groups(Scope(backend)).remove(STREAM, GROUP)
     assert (change.events, change.done) == (0, "removed")

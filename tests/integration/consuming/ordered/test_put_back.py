@@ -101,3 +101,24 @@ async def test_what_an_agent_took_while_it_was_postponed_is_handled_when_nobody_
         await redis.xgroup_delconsumer(TOPIC, "default", AGENT)
         await log.all_ended("A", 1)
         await until_equal(lambda: pending(redis, TOPIC), 0)
+
+
+async def test_a_look_takes_from_a_worker_nothing_that_it_postponed(
+    make_backend: MakeBackend, redis: Redis
+) -> None:
+    """Somebody removed the worker's consumer; what waits behind the event goes on waiting."""
+    backend, log = make_backend(redis_stream_lease_seconds=3), Log()
+
+    async def handle(event: Event) -> None:
+        if event.deliveries == 1 and event["n"] == 0:
+            raise ValueError
+        await log(event)
+
+    await publish(backend, "A", *range(3))
+    async with at_work(worker(backend, handle, policy=lambda *_: Retry(delay=1.5))):
+        await until_equal(lambda: redis.zcard(names.due(TOPIC, "default")), 1)
+        (consumer,) = await redis.xinfo_consumers(TOPIC, "default")
+        await redis.xgroup_delconsumer(TOPIC, "default", consumer["name"])
+        await manage.reset(redis, TOPIC, "default", "$", force=False, dry_run=True)
+        await log.all_ended("A", 3)
+    assert log.ended["A"] == [0, 1, 2]

@@ -22,13 +22,14 @@ local function removed_lately(stream, records, group)
   return found
 end
 
--- What is postponed, and dropped, is not pending until it is due.
+-- What is postponed, and dropped, is not pending until it is due. A worker that has it takes it back from
+-- nobody, as it takes back what is not postponed.
 local function put_back_postponed(stream, records, group, due, last)
   local postponed = redis.pcall('ZRANGE', due, 0, most_postponed - 1, 'WITHSCORES')
   for i = 1, #postponed, 2 do
     local id, deliveries = postponed[i], postponed_deliveries(postponed[i + 1])
     if not before(last, id) and #redis.call('XPENDING', stream, group, id, id, 1) == 0 then
-      local kept = redis.call('XCLAIM', stream, group, nobody_yet, 0, id,
+      local kept = redis.call('XCLAIM', stream, group, nobody, 0, id,
         'RETRYCOUNT', deliveries, 'FORCE', 'JUSTID')
       if #kept == 1 then note_back(records, group, id, deliveries) end
     end
