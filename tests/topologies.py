@@ -119,6 +119,10 @@ class Sentinels(_Together):
         before = self.primary()
         with self._sentinel(self._ports[0]) as sentinel:
             sentinel.execute_command("SENTINEL", "FAILOVER", self.NAME)
+        self.wait_moved(before)
+
+    def wait_moved(self, before: Server) -> None:
+        """Wait until all agree that another server is the primary; each hears of it by itself."""
         wait_until(lambda: self.primary() is not before, "a failover")
 
     def reset(self) -> None:

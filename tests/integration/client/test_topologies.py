@@ -116,7 +116,7 @@ async def test_a_primary_that_is_gone_is_a_pause(sentinels: Sentinels, how: str)
         before = sentinels.primary()
         getattr(before, how)()
         await load.goes_on()
-        assert sentinels.primary() is not before
+        await asyncio.to_thread(sentinels.wait_moved, before)
         sentinels.revive()
         await asyncio.to_thread(sentinels.wait_settled)
         await load.goes_on()
