@@ -308,7 +308,9 @@ class GroupConsumer(ABC):
 
     def _accept(self, leased: list[Leased]) -> list[Held]:
         """Take in leased entries; as `InFlight.accept`."""
-        accepted = self._in_flight.accept(leased) if leased else []
+        if not leased:
+            return []
+        accepted = self._in_flight.accept(leased)
         if self._in_flight.buffer:
             self._arrived.set()
         if self._in_flight.has_finished:

@@ -32,6 +32,7 @@ AHEAD = 128
 MOST_WAITING = 1000
 MOST_WAITING_BYTES = 4 * 1024 * 1024
 """A stream in which more waits is not read. What waits behind a delayed conversation counts, too."""
+
 _AGAIN_SECONDS = 1.0
 """Pause before a retry of a failed command."""
 

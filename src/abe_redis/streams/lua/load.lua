@@ -168,6 +168,5 @@ write_given()
 if #found > 0 then note_reached(records, group, found[#found][1]) end
 if lost > 0 then redis.call('HINCRBY', records, 'lost ' .. group, lost) end
 local next_page = not is_last and '(' .. rows[count][1] or is_more and '-' or ''
-local answer = {of['last-delivered-id'], found, lost + gone, next_page, put_back, moved, unlisted}
-answer[8] = put_backs_of(records, group)
-return {1, unpack(answer)}
+local put_backs = put_backs_of(records, group)
+return {1, of['last-delivered-id'], found, lost + gone, next_page, put_back, moved, unlisted, put_backs}

@@ -46,8 +46,7 @@ if force or (pending == 0 and unread == 0) then
   if of then redis.call('XGROUP', 'DESTROY', stream, group) end
   local recorded =
     {'floor', 'last', 'used', 'lost', 'deleted', 'paused', 'clock', 'forgotten', 'read', 'put back',
-      'reclaimed', 'let go', 'given', 'taken', 'taken over', 'known', 'gone', 'trail',
-      'skipped'}
+      'reclaimed', 'let go', 'given', 'taken', 'taken over', 'known', 'gone', 'skipped', 'trail'}
   for _, what in ipairs(recorded) do redis.call('HDEL', records, what .. ' ' .. group) end
   none_due(due)
   redis.call('DEL', leases, held, listed)
