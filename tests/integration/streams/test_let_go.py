@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from abe_redis.streams import choose, dead, lease, names, release
+from abe_redis.streams import choose, dead, lease, manage, names, release
+from abe_redis.streams.groups import record_progress
 from abe_redis.streams.scripts import Argument, Script
 from tests.integration.on_streams import A, hold, recorded, rows
 
@@ -80,14 +81,19 @@ async def test_a_hold_that_ends_twice_takes_one_place(commands: Redis) -> None:
     assert [line.split()[0] for line in noted.decode().splitlines()] == [first, second]
 
 
+@pytest.mark.parametrize("by", ["XGROUP CREATE", "group create"])
 @pytest.mark.parametrize("how", ["postpone", "bury"])
 async def test_a_group_that_somebody_makes_again_by_hand_is_protected_too(
-    commands: Redis, late: Late, how: str
+    commands: Redis, late: Late, how: str, by: str
 ) -> None:
     (only,) = await hold(commands, A, 1)
     await lets_go(commands, how, only)
+    await record_progress(commands, [A], "g")
     await commands.xgroup_destroy(A, "g")
-    await commands.xgroup_create(A, "g", "0")
+    if by == "group create":
+        assert (await manage.create(commands, A, "g", "0-0", force=True))[1]
+    else:
+        await commands.xgroup_create(A, "g", "0")
     await commands.delete(names.due(A, "g"))  # which would tell, too
     await lease.take_new(commands, "g", "holder", [A], count=1, block_ms=None)
     assert await has_in_hand(commands, only)

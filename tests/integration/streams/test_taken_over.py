@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 from redis.asyncio import Redis
 
-from abe_redis.streams import lease, names, release
+from abe_redis.streams import lease, manage, names, release
 from abe_redis.streams.reclaim import reclaim
 from tests.integration.on_streams import A, fill, hold, let_lapse, recorded, rows
 
@@ -43,6 +43,17 @@ async def test_what_another_consumer_took_over_says_nothing(commands: Redis) -> 
     await let_lapse(commands, A, ids, deliveries=1, by="dead")
     await reclaim(*(commands, "g", "other", [A]), lease_seconds=60, count=1, begun=False, beside_read=True)
     await commands.xclaim(A, "g", "me", 0, [*ids], retrycount=1)
+    await give_back_all(commands)
+    assert await counts(commands, ids) == [0]
+
+
+async def test_what_it_took_over_before_the_group_was_set_back_says_nothing(commands: Redis) -> None:
+    ids = await hold(commands, A, 1, by="dead")
+    await let_lapse(commands, A, ids, deliveries=1, by="dead")
+    await take_over(commands, 1)
+    assert (await manage.reset(commands, A, "g", "0-0", force=True))[1]
+    await lease.take_new(commands, "g", "me", [A], count=1, block_ms=None)
+    await commands.xclaim(A, "g", "me", 0, [*ids], retrycount=1)  # as a blocking read counts it
     await give_back_all(commands)
     assert await counts(commands, ids) == [0]
 

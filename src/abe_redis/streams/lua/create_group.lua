@@ -65,9 +65,7 @@ end
 local entries_read = makes_stream and 0 or read_at(stream, position)
 local made = make_group(stream, records, group, position, entries_read, makes_stream)
 if made.err then return made end
-begin_records(stream, records, group,
-  {'last', 'lost', 'deleted', 'paused', 'read', 'reclaimed', 'let go', 'given', 'taken over', 'known',
-    'gone', 'skipped'})
+begin_records(stream, records, group, 'made')
 none_due(due)
 note_turn(records, ARGV[7])
 if last then note_given_up(records, group, {'<=' .. last}, holders) end

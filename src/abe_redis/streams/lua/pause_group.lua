@@ -24,7 +24,7 @@ if not is_known then
   local entries_read = info and info['entries-added'] - info['length'] or 0
   local made = make_group(stream, records, group, '0', entries_read, not info)
   if made.err then return made end
-  begin_records(stream, records, group, {})
+  begin_records(stream, records, group, 'deleted')
 end
 note_turn(records, ARGV[5])
 local seconds = redis.call('TIME')[1]

@@ -12,6 +12,7 @@
 -- include: count_between
 -- include: destroyed
 -- include: dropped
+-- include: group_fields
 -- include: ids
 -- include: removed_groups
 -- include: not_due
@@ -44,10 +45,7 @@ local is_all = 1
 if not unread then unread, is_all = count_between(stream, position, '+', most_counted) end
 if force or (pending == 0 and unread == 0) then
   if of then redis.call('XGROUP', 'DESTROY', stream, group) end
-  local recorded =
-    {'floor', 'last', 'used', 'lost', 'deleted', 'paused', 'clock', 'forgotten', 'read', 'put back',
-      'reclaimed', 'let go', 'given', 'taken', 'taken over', 'known', 'gone', 'skipped', 'trail'}
-  for _, what in ipairs(recorded) do redis.call('HDEL', records, what .. ' ' .. group) end
+  forget_group(records, group, 'removed')
   none_due(due)
   redis.call('DEL', leases, held, listed)
   note_removed(records, group)

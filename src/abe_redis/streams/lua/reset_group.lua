@@ -50,8 +50,7 @@ while #rows > 0 do
   rows = redis.call('XPENDING', stream, group, '-', '+', 100)
 end
 redis.call(to_position('SETID', stream, group, position, read_at(stream, position)))
-begin_records(stream, records, group,
-  {'last', 'lost', 'deleted', 'read', 'reclaimed', 'given', 'known', 'gone', 'skipped'})
+begin_records(stream, records, group, 'moved')
 none_due(due)
 note_turn(records, ARGV[6])
 return {pending, passed, is_all, 1}

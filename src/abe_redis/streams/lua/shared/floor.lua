@@ -5,6 +5,7 @@
 -- count as lost. Answers where, how many, and whether the records were void; a caller that has read the
 -- floor gives it.
 
+-- include: group_fields
 -- include: ids
 local function floor_of(records, group, info, recorded)
   if recorded == nil then recorded = redis.call('HGET', records, 'floor ' .. group) end
@@ -14,8 +15,7 @@ local function floor_of(records, group, info, recorded)
   if is_as_then and not before(info['last-generated-id'], id) then
     return id == '0-0' and '0' or id, 0, false
   end
-  redis.call('HDEL', records, 'floor ' .. group, 'last ' .. group, 'deleted ' .. group, 'given ' .. group,
-    'known ' .. group, 'gone ' .. group, 'skipped ' .. group)
+  forget_group(records, group, 'deleted')
   if unfinished ~= '0' then redis.call('HINCRBY', records, 'lost ' .. group, unfinished) end
   return '0', tonumber(unfinished), true
 end
