@@ -149,7 +149,6 @@ async def test_a_server_that_goes_away(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("abe_redis.publishing.publisher.PUBLISH_SECONDS", 0.5)
     with nothing_logged(caplog, SECRET):
         settings = Settings(**written(acl_server, USER, SECRET))
         async with RedisMessageQueueBackend(settings) as backend:
@@ -157,6 +156,7 @@ async def test_a_server_that_goes_away(
             events = backend.consume()
             assert await anext(events) == payload("Ev1")
             acl_server.kill()
+            monkeypatch.setattr("abe_redis.publishing.publisher.PUBLISH_SECONDS", 0.5)
             answers = await tool_answers(backend)
             with pytest.raises(RedisUnavailableError) as caught:
                 await backend.publish(TOPIC, payload("Ev2"))

@@ -16,9 +16,16 @@ from abe_redis.operations.scope import Scope
 from abe_redis.streams import names
 from tests.integration.conftest import MakeBackend, until
 from tests.integration.consuming.foreign_hands import KINDS, STREAM, is_finished, pending, working
+from tests.patience import PATIENCE
 
 GROUP = "default"
 FAST, ALL = 60, 120
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that lives confirms, however long that takes on a busy machine."""
+    monkeypatch.setattr(given_up, "MOST_SECONDS", PATIENCE)
 
 
 class Handler:
@@ -253,7 +260,12 @@ async def test_a_destroyed_group_that_is_made_elsewhere_gives_up_what_workers_ho
     make_backend: MakeBackend, redis: Redis
 ) -> None:
     async with night(make_backend, redis, ordered=True) as one:
-        await anyio.sleep(1)  # until its consumers are listed
+
+        async def is_listed() -> bool:
+            known: Any = await redis.hget(names.records(STREAM), f"known {GROUP}")
+            return known is not None and one.consumer in known.decode().splitlines()
+
+        await until(is_listed)
         await redis.xgroup_destroy(STREAM, GROUP)
         change = await Groups(one.scope).create(STREAM, GROUP, start="now", force=True)
         assert change.done == "created"

@@ -1,7 +1,8 @@
 """Back ends with an outbox, publishers that can be killed, and what arrived in the stream."""
 
 import json
-from contextlib import AsyncExitStack
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -10,6 +11,7 @@ import pytest
 from abe_redis import RedisMessageQueueBackend, Settings
 from abe_redis.publishing import outbox_delivery, publisher
 from tests.integration.conftest import until
+from tests.patience import PATIENCE
 from tests.servers import Server
 
 
@@ -21,6 +23,14 @@ class MakeQueue(Protocol):
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(publisher, "PUBLISH_SECONDS", 0.3)
     monkeypatch.setattr(outbox_delivery, "LOOK_SECONDS", 0.2)
+
+
+@contextmanager
+def patient() -> Iterator[None]:
+    """Publishing waits for a Redis that runs, which may take longer than that on a busy machine."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(publisher, "PUBLISH_SECONDS", PATIENCE)
+        yield
 
 
 @pytest.fixture

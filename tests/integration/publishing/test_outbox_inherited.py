@@ -13,6 +13,7 @@ from tests.integration.publishing.outboxes import (
     make_queue,
     numbers,
     path,
+    patient,
 )
 from tests.servers import Server
 
@@ -32,9 +33,8 @@ async def test_a_process_that_begins_publishes_behind_what_an_ended_one_left(
     own_server.stop()
     await leave(make_queue, *range(150))
     own_server.start()
-    queue = make_queue()
-    published = await queue.publish_event("slack_events", {"n": 150})
-    assert not published.is_kept
+    with patient():
+        assert not (await make_queue().publish_event("slack_events", {"n": 150})).is_kept
     assert numbers(own_server) == list(range(151))
 
 
@@ -45,7 +45,8 @@ async def test_it_waits_for_no_other_stream(own_server: Server, make_queue: Make
     with own_server.admin() as admin:
         admin.rpush("slack_events", "in the way")
         queue = make_queue()
-        assert not (await queue.publish_event("slack:other", {"n": 0})).is_kept
+        with patient():
+            assert not (await queue.publish_event("slack:other", {"n": 0})).is_kept
         admin.delete("slack_events")
     await until(lambda: emptied(queue))
     assert numbers(own_server) == list(range(3))
@@ -58,7 +59,7 @@ async def test_so_does_a_publisher_that_blocks(own_server: Server, make_queue: M
     await queue.close()
     await leave(make_queue, *range(20))
     own_server.start()
-    with SyncBackend(settings) as backend:
+    with patient(), SyncBackend(settings) as backend:
         assert not backend.publish_event("slack_events", {"n": 20}).is_kept
     assert numbers(own_server) == list(range(21))
 
@@ -80,5 +81,6 @@ async def test_what_one_process_after_another_left_keeps_its_order(
         admin.delete("slack_events")
     await until(lambda: emptied(queue))
     assert numbers(own_server) == list(range(12))
-    await queue.publish("slack_events", {"n": 12})
+    with patient():
+        await queue.publish("slack_events", {"n": 12})
     assert numbers(own_server) == list(range(13))

@@ -13,7 +13,15 @@ from abe_redis.mcp import answer_text
 from abe_redis.publishing.outbox_kept import Kept
 from abe_redis.schemas import OutboxStats
 from tests.integration.conftest import until
-from tests.integration.publishing.outboxes import MakeQueue, _impatient, emptied, entries, make_queue, path
+from tests.integration.publishing.outboxes import (
+    MakeQueue,
+    _impatient,
+    emptied,
+    entries,
+    make_queue,
+    path,
+    patient,
+)
 from tests.servers import Server
 
 __all__ = ["_impatient", "make_queue", "path"]
@@ -24,7 +32,8 @@ async def test_a_damaged_outbox_is_said_at_once_and_stops_nothing_until_it_is_ne
 ) -> None:
     path.write_bytes(b"damaged" * 1000)
     queue = make_queue()
-    await queue.publish("slack_events", {"n": 0})
+    with patient():
+        await queue.publish("slack_events", {"n": 0})
 
     async def said() -> list[str]:
         return [record.getMessage() for record in caplog.records if "is damaged" in record.getMessage()]
@@ -83,14 +92,14 @@ async def test_stats_show_what_waits_in_the_outbox(own_server: Server, tmp_path:
     async with RedisMessageQueueBackend(settings) as backend:
         operations = Operations(backend)
         await operations.publish_event({"n": 1})
-        assert (await operations.stream_stats()).outbox == OutboxStats(waiting=0, refused=0)
+
+        async def delivered() -> bool:
+            return (await operations.stream_stats()).outbox == OutboxStats(waiting=0, refused=0)
+
+        await until(delivered)
         own_server.freeze()
         assert (await operations.publish_event({"n": 2})).waiting
         with pytest.raises(RedisUnavailableError, match="The outbox keeps 1 event until then"):
             await operations.stream_stats()
         own_server.thaw()
-
-        async def delivered() -> bool:
-            return (await operations.stream_stats()).outbox == OutboxStats(waiting=0, refused=0)
-
         await until(delivered)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from abe_redis.errors import OutboxError
-from tests.integration.publishing.outboxes import MakeQueue, _impatient, make_queue, numbers, path
+from tests.integration.publishing.outboxes import MakeQueue, _impatient, make_queue, numbers, path, patient
 from tests.servers import Server
 
 __all__ = ["_impatient", "make_queue", "path"]
@@ -38,7 +38,8 @@ async def test_publishing_goes_on_beside_a_file_that_nobody_can_use(
     damage: Callable[[Path], None],
 ) -> None:
     queue = make_queue()
-    await queue.publish(STREAM, {"n": 0})
+    with patient():
+        await queue.publish(STREAM, {"n": 0})
     own_server.stop()
     await queue.publish(STREAM, {"n": 1})
     outbox = queue._publisher.outbox
@@ -48,10 +49,11 @@ async def test_publishing_goes_on_beside_a_file_that_nobody_can_use(
     with pytest.raises(OutboxError, match=r"could not be reached .* The event was not kept"):
         await queue.publish(STREAM, {"n": 2})
     own_server.start()
-    for number in range(3, 8):
-        assert not (await queue.publish_event(STREAM, {"n": number})).is_kept
-    for last in (8, 10):
-        await queue.publish_many(STREAM, [{"n": last}, {"n": last + 1}])
+    with patient():
+        for number in range(3, 8):
+            assert not (await queue.publish_event(STREAM, {"n": number})).is_kept
+        for last in (8, 10):
+            await queue.publish_many(STREAM, [{"n": last}, {"n": last + 1}])
     assert [number for number in numbers(own_server) if number > 2] == list(range(3, 12))
     said = [text for text in caplog.messages if "events go to it directly, ahead of what the file" in text]
     assert said
