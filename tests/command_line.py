@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import IO, Any, NoReturn
 
 from abe_redis import cli
+from tests.hosts import ending
 from tests.patience import PATIENCE
 
 
@@ -131,7 +132,7 @@ def _become(job: Mapping[str, Any]) -> NoReturn:
             os.dup2(file.fileno(), descriptor)
         setattr(sys, name, open(descriptor, mode, encoding=console, closefd=False))  # noqa: SIM115
     sys.argv = ["abe-redis", *job["arguments"]]
-    cli.main()
+    ending.run(cli.main)
     raise SystemExit(0)
 
 
@@ -149,13 +150,20 @@ def _prepare() -> None:
 
 _WHEN_THEY_RUN = (
     "abe_redis.backend",
+    "abe_redis.cli.top.command",
+    "abe_redis.doctor",
     "abe_redis.operations.audit",
     "abe_redis.operations.erasure",
     "abe_redis.operations.groups",
     "abe_redis.operations.operations",
+    "abe_redis.worker",
     "anyio._backends._asyncio",
     "encodings.idna",
+    "pwd",
+    "rich._emoji_codes",
     "typer._adapters",
+    "typer._click._textwrap",
+    "typer._click.decorators",
     "typer.rich_utils",
 )
 

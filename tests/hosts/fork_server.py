@@ -9,6 +9,7 @@ ends, its process is killed; when the last one ends, so does this one.
 
 import ast
 import contextlib
+import functools
 import gc
 import importlib
 import os
@@ -18,6 +19,8 @@ import signal
 import socket
 import sys
 from typing import Any, NoReturn
+
+import ending  # type: ignore[import-not-found] # beside this program
 
 _FIRST_SECONDS = 60.0
 """How long it waits for its first connection."""
@@ -109,11 +112,12 @@ class ForkServer:
         if of_module == "-m":
             sys.path[0] = job["directory"]
             sys.argv = rest
-            runpy.run_module(rest[0], run_name="__main__", alter_sys=True)
+            main = functools.partial(runpy.run_module, rest[0], run_name="__main__", alter_sys=True)
         else:
             sys.path[0] = os.path.dirname(of_module)  # noqa: PTH120 - not to import pathlib for it
             sys.argv = job["arguments"]
-            runpy.run_path(of_module, run_name="__main__")
+            main = functools.partial(runpy.run_path, of_module, run_name="__main__")
+        ending.run(main)
         raise SystemExit(0)
 
 
