@@ -107,6 +107,7 @@ async def test_a_person_is_no_worker(backend: RedisMessageQueueBackend) -> None:
     words = " ".join((await shown("stats", TOPIC, REDIS_STREAM_LEASE_SECONDS="3600")).split())
     start = "start a worker (`abe-redis worker MODULE:HANDLER --group bot`)."
     assert f"no worker is alive (people or agents hold 1): {start}" in words
+    await shown("read", TOPIC, "--group", "bot", "-n", "1", **LEASE)  # from now on, its leases are short
 
     async def it_is_said() -> bool:
         words = " ".join((await shown("stats", TOPIC, **LEASE)).split())

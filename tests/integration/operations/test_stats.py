@@ -7,6 +7,7 @@ import pytest
 from redis.asyncio import Redis
 
 from abe_redis import Operations
+from abe_redis.streams import names
 from tests.integration.conftest import MakeBackend, until
 from tests.integration.operations.numbered_streams import fill, operations
 
@@ -33,6 +34,9 @@ async def test_stats_tell_the_state(make_backend: MakeBackend, operations: Opera
     assert group.oldest_pending_seconds >= 0
 
     impatient = Operations(make_backend(redis_stream_lease_seconds=0.5))
+    await redis.hset(
+        names.leases("slack_events", "agents"), operations.consumer, "500 1"
+    )  # not to wait for 30 s
 
     async def stalled() -> bool:
         (seen,) = (await impatient.stream_stats()).streams

@@ -43,7 +43,7 @@ async def test_none_of_what_was_acked_in_hundreds_is_begun(commands: Redis) -> N
 
 @pytest.mark.promise("Redis keeps in mind what no worker has confirmed yet")
 async def test_none_of_what_was_released_one_by_one_is_begun(commands: Redis) -> None:
-    ids = await read_ahead(commands, 5_000)
+    ids = await read_ahead(commands, 2_000)
     for entry_id in ids:
         await release.postpone(commands, A, "g", WORKER, entry_id, delay_seconds=0, by_hand=True)
     assert await begun_by_worker(commands, ids) == []
