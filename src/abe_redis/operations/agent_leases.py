@@ -281,6 +281,7 @@ async def _back(
                 *(redis, stream, group, consumer, entry_id),
                 delay_seconds=rest.seconds,
                 counted=False,
+                own=True,
                 reason=rest.reason(consumer),
             )
         else:

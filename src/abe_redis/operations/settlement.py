@@ -127,6 +127,7 @@ class Settlement:
                         delay_seconds=max(delay_seconds, rest.seconds),
                         counted=False,
                         by_hand=self._is_by_hand(holder),
+                        own=not self.by_name,
                         reason=rest.reason(holder) if waits_on else why,
                     )
                 )

@@ -183,9 +183,9 @@ async def renew(
 async def whose(
     redis: Redis, group: str, consumer: str, entries: Sequence[tuple[str, str]], *, by_name: bool = False
 ) -> list[Outcome]:
-    """As `renew`, but with the outcome for each entry; `done` for those that this consumer may settle.
+    """Tell for each entry whether this consumer may settle it (`done`); change nothing.
 
-    These include what was released of its entries, and nobody has since; with `by_name`, only what is pending
+    It may settle what was released of its entries, and nobody has since; with `by_name`, only what is pending
     under its name.
     """
     outcomes = await _renew(redis, group, consumer, entries, "own" if by_name else "settle")

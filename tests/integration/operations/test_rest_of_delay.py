@@ -102,3 +102,32 @@ async def test_who_postponed_an_event_and_why_outlives_a_look(
     await agent.release(ids=[event.id], delay_seconds=DELAY * 2, reason="later still")
     (listed,) = (await agent.waiting(group=GROUP)).events
     assert listed.reason == f"{agent.consumer} says: later still", "another delay has another reason"
+
+
+@pytest.mark.parametrize("how", ["release", "postpone", "the session ends", "not shown", "question"])
+async def test_what_a_person_releases_from_an_agent_is_hastened(
+    how: str, make_backend: MakeBackend, redis: Redis
+) -> None:
+    """Also while the agent does not know of it yet."""
+    person, agent = Operations(make_backend(), origin="cli"), Operations(make_backend(), origin="mcp")
+    await person.publish_event(said(1))
+    (event,) = (await person.lease(group=GROUP, create_group=True)).events
+    await person.release(stream=TOPIC, group=GROUP, ids=[event.id], delay_seconds=DELAY)
+    leased = await agent.lease(group=GROUP, ids=[event.id])
+    back = await person.release(stream=TOPIC, group=GROUP, ids=[event.id], consumer=agent.consumer)
+    assert back.released == [event.id]
+    if how == "the session ends":
+        await agent.agent_leases.give_back()
+    elif how == "not shown":
+        await agent.take_back(leased, group=GROUP, ids=[event.id], consumer=None)
+    elif how == "question":
+        (concerned,) = await agent.concerned(stream=TOPIC, group=GROUP, ids=[event.id])
+        assert concerned.held == [event.id], "it may settle it, as long as nobody has it"
+    else:
+        delay = DELAY if how == "postpone" else 0
+        refused = await agent.release(stream=TOPIC, group=GROUP, ids=[event.id], delay_seconds=delay)
+        assert (refused.released, refused.not_held) == ([], [event.id])
+    (row,) = await redis.xpending_range(TOPIC, GROUP, "-", "+", 10)
+    assert row["consumer"] == names.NOBODY
+    assert await due(redis, event.id) == 0
+    assert [one.id for one in (await person.lease(group=GROUP)).events] == [event.id]

@@ -27,6 +27,10 @@ async def test_each_entry_has_its_own_outcome(commands: Redis, how: str) -> None
     act = renewal.whose if how == "renew" else acks.ack
     outcomes = await act(commands, "g", "me", entries)
     assert outcomes == ["done", "done", "not_held", "unknown", "done", "unknown", "done"]
+    if how == "renew":
+        looked_at = await rows(commands, B)
+        assert min(looked_at[one][2] for one in b) >= LONG_MS, "a look changes nothing"
+        assert await renewal.renew(commands, "g", "me", entries) == {(A, a[1]), (C, "1-1"), (A, "1-1")}
     left = await rows(commands, A)
     assert left.pop(a[1])[:2] == ("other", 1)
     ours = [*left.values(), *(await rows(commands, B)).values()]
@@ -35,7 +39,6 @@ async def test_each_entry_has_its_own_outcome(commands: Redis, how: str) -> None
     else:
         assert [row[:2] for row in ours] == [("me", 2)] * 4
         assert max(row[2] for row in ours) < LONG_MS / 2
-        assert await renewal.renew(commands, "g", "me", entries) == {(A, a[1]), (C, "1-1"), (A, "1-1")}
 
 
 async def test_what_was_removed_is_lost_with_its_renewal(
@@ -67,8 +70,8 @@ async def test_a_renewal_does_not_take_back_what_was_released(commands: Redis) -
     assert (await rows(commands, A))[entry_id][0] == "abe:nobody"
     assert await renewal.whose(commands, "g", "me", [(A, entry_id)], by_name=True) == ["not_held"]
     assert await renewal.whose(commands, "g", "me", [(A, entry_id)]) == ["done"], "it settles what it had"
-    assert (await rows(commands, A))[entry_id][0] == "me"
-    assert await recorded(commands, A, "given") is None
+    assert (await rows(commands, A))[entry_id][0] == "abe:nobody", "until it does, others may take it"
+    assert await recorded(commands, A, "given") is not None
 
 
 async def test_a_renewal_takes_back_what_was_put_back_for_it(commands: Redis) -> None:

@@ -10,8 +10,9 @@
 -- ARGV  group, consumer, the entry's id, the delay in ms (0: none), for how many ms the set is kept,
 --       how many deliveries are not counted, the least number of its begun deliveries, 1 if its
 --       lease certainly lasts (else 0), 1 if it was not given back before (else 0; or `by hand`, when
---       a person releases it who is not the consumer), `ask` or `confirm`: see `again`; the name
---       of the hold that ends (or ''): see `let_go`; why it is postponed (or '')
+--       a person releases it who is not the consumer; or `own`, when what somebody released since shall
+--       not be postponed), `ask` or `confirm`: see `again`; the name of the hold that ends (or ''): see
+--       `let_go`; why it is postponed (or '')
 -- Answers 1; 0, and changes nothing, when the consumer does not hold the entry; -1 when the stream no
 -- longer has it, so that it is counted as lost; `again`; or an error when there is no such group and a
 -- handler has begun the entry.
@@ -40,6 +41,7 @@ if state == 'deleted' then
   return note_gone(stream, records, group, id) and -1 or 0
 end
 if state ~= 'held' and state ~= 'dropped' then return 0 end
+if ARGV[9] == 'own' and is_given_back and delay_ms > 0 then return 0 end
 local is_late = redis.call('ZSCORE', due, id) or began > 0 and counted - uncounted > began -- it began anew
 is_late = is_late or was_let_go(records, group, id, hold)
 local is_otherwise = state == 'dropped' or is_given_back or is_late

@@ -1,15 +1,13 @@
--- Renews the leases of entries that a consumer holds.
+-- Renews the leases of entries that a consumer holds, or looks whose they are.
 --
 -- KEYS  per stream: the stream, its records
--- ARGV  group, consumer, `own` if the consumer may take back only what is pending under its name, `renew` if
---       it may also take back what was put back for it, or else `settle`: what somebody released, too; per
---       entry: the number of its stream, its id
--- Answers the place, counted from 0, of each entry that it does not hold, and its relation to the consumer:
--- see `holder`; or `lost`, and counts it as that, when the stream does not have the entry any more. What is
--- being settled is left to the command that follows: nothing is lost that is acked.
+-- ARGV  group, consumer, `renew` (what somebody released is not its own any more), or to look only `own` (its
+--       own is what is pending under its name) or `settle` (so is what was put back for it, and what somebody
+--       released); per entry: the number of its stream, its id
+-- Answers the place, counted from 0, of each entry that is not its own, and its relation to the consumer: see
+-- `holder`; or `lost`, and counts it as that, when it is to be renewed and the stream does not have it.
 
 -- include: holder
--- include: given
 -- include: note_gone
 local group, consumer, how = ARGV[1], ARGV[2], ARGV[3]
 local answers, place = {}, 0
@@ -20,14 +18,11 @@ for i = 4, #ARGV, 2 do
   local is_anothers = how == 'renew' and is_given_back
     or how == 'own' and #redis.call('XPENDING', stream, group, id, id, 1, consumer) == 0
   if state == 'held' and is_anothers then state = 'not_held' end
-  local is_kept = how == 'renew' or #redis.call('XRANGE', stream, id, id) > 0
-  if state == 'held' and is_kept then
-    if is_given_back then note_given(records, group, id) end
+  if state == 'held' and how == 'renew' then
     local kept = redis.call('XCLAIM', stream, group, consumer, 0, id, 'IDLE', 0, 'JUSTID')
     if #kept == 0 then state = note_gone(stream, records, group, id) and 'lost' or 'unknown' end
   end
   if state ~= 'held' then answers[#answers + 1] = {place, state} end
   place = place + 1
 end
-write_given()
 return answers
