@@ -240,7 +240,9 @@ class OrderedConsumer(GroupConsumer):
             await self._ownership.rebalance(redis, ready, [name for name in ready if self._is_busy(name)])
         await self._mixed_kinds.look_for_unordered(redis, self._ownership.known)
         await self._maintain(redis, self._ownership.streams)
-        if self._queues.remove_lost():
+        released = self._maintenance.given_up
+        await self._takeover.load_released(redis, released, until=self._renew_at)
+        if self._queues.remove_lost() or released:
             self._arrived.set()
 
     def _is_busy(self, stream: str) -> bool:

@@ -1,7 +1,7 @@
 """The unfinished entries of a stream that are not here: those of its previous owner, and unconfirmed ones."""
 
 import math
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Container, Sequence
 
 from redis.asyncio import Redis
 
@@ -68,12 +68,34 @@ class Takeover:
 
         await self._each(claimed, load, until)
 
-    async def load_abandoned(self, redis: Redis, *, until: float) -> None:
+    async def load_released(self, redis: Redis, streams: Collection[str], *, until: float) -> None:
+        """Take back, with its delay, what a person has released from us; its conversation waits for that.
+
+        Args:
+            redis: The client.
+            streams: Where a person took something from us.
+            until: As for `load_claimed`.
+        """
+        if not (ready := [stream for stream in self._ownership.here(State.READY) if stream in streams]):
+            return
+        for stream in ready:
+            self._queues.stop(stream)
+        try:
+            self._queues.remove_lost()
+            await self.load_abandoned(redis, until=until, streams=ready)
+        finally:
+            for stream in ready:
+                self._queues.resume(stream)
+
+    async def load_abandoned(
+        self, redis: Redis, *, until: float, streams: Container[str] | None = None
+    ) -> None:
         """Take over the entries of the other streams that nobody has renewed for a lease.
 
         Args:
             redis: The client.
             until: As for `load_claimed`; the next call begins with the streams that are left out.
+            streams: Look at these alone.
         """
         idle_seconds = self._ownership.owner.lease_seconds
         ours = self._ownership.here(State.READY, State.REVOKING)
@@ -90,7 +112,8 @@ class Takeover:
             self._looked_at[stream] = clock.now()
             return not rests[stream]
 
-        in_turn = sorted(ours, key=lambda stream: self._looked_at.get(stream, -math.inf))
+        chosen = [stream for stream in ours if streams is None or stream in streams]
+        in_turn = sorted(chosen, key=lambda stream: self._looked_at.get(stream, -math.inf))
         await self._each({stream: ours[stream] for stream in in_turn}, load, until)
 
     @staticmethod

@@ -4,7 +4,7 @@
 -- entries lives as long as the longest delay, so that nothing is left of a deleted stream.
 --
 -- An entry that is released at once is pending under nobody's name. So it is not lost when somebody removes
--- the consumer.
+-- the consumer. So is one that a person postpones, whom nobody waits for as for a consumer that is silent.
 --
 -- KEYS  the stream, the sorted set of postponed entries, the stream's records
 -- ARGV  group, consumer, the entry's id, the delay in ms (0: none), for how many ms the set is kept,
@@ -50,7 +50,7 @@ local deliveries = math.max(0, counted - uncounted, began)
 local whose, dated = consumer, 'IDLE'
 put_back_given(stream, records, group)
 if delay_ms == 0 then whose, dated = nobody, 'TIME' end
-if delay_ms > 0 and is_by_hand then whose = nobody_yet end
+if delay_ms > 0 and is_by_hand then whose, dated = nobody_yet, 'TIME' end
 local force = state == 'dropped' and 'FORCE' or 'JUSTID' -- a repeated word does no harm
 local kept = redis.call('XCLAIM', stream, group, whose, 0, id,
   dated, 0, 'RETRYCOUNT', deliveries, 'JUSTID', force)

@@ -1,0 +1,51 @@
+"""What a person releases from an ordered worker comes when it is due, and its conversation waits for it."""
+
+from typing import Any
+
+import anyio
+import pytest
+from redis.asyncio import Redis
+
+from abe_redis import Operations
+from abe_redis.runtime import clock
+from abe_redis.streams import given_up
+from tests.integration.conftest import MakeBackend, pending, until
+from tests.integration.consuming.ordered.logged_workers import TOPIC, Log, at_work, publish, worker
+
+GROUP = "default"
+LEASE_SECONDS = 600  # nothing comes because a lease is over, or is renewed
+
+
+@pytest.mark.parametrize("delay", [0, 1])
+@pytest.mark.promise("An ordered worker takes back what was released from it,")
+async def test_what_is_released_from_it_comes_in_its_turn(
+    delay: float, make_backend: MakeBackend, redis: Redis
+) -> None:
+    backend, log = make_backend(redis_stream_lease_seconds=LEASE_SECONDS), Log()
+    log.gates["A"] = anyio.Event()
+    await publish(backend, "A", 0, 1, 2)
+    async with at_work(worker(backend, log)):
+
+        async def all_are_here() -> bool:
+            return bool(log.began) and await pending(redis, TOPIC) == 3
+
+        await until(all_are_here)
+        rows: Any = await redis.xpending_range(TOPIC, GROUP, "-", "+", 9)
+        person, began_at = Operations(make_backend(), origin="cli"), clock.now()
+        back = await person.release(
+            stream=TOPIC,
+            group=GROUP,
+            ids=[rows[1]["message_id"].decode()],
+            consumer=rows[1]["consumer"].decode(),
+            delay_seconds=delay,
+        )
+        assert len(back.released) == 1
+
+        async def has_let_go() -> bool:
+            return not await given_up.unconfirmed(redis, TOPIC, GROUP)
+
+        await until(has_let_go)
+        log.gates["A"].set()
+        await log.all_ended("A", 3)
+        assert log.ended["A"] == [0, 1, 2]
+        assert clock.now() - began_at >= delay
