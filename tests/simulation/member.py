@@ -249,6 +249,6 @@ def postpone(state: State, redis: Direct, member: Member, held: Held) -> Member:
     )
     if done is None:
         return member
-    if done:
+    if done == "done":
         _tell(state, held)
     return _with(member, held, None)

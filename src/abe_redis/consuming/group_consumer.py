@@ -173,10 +173,10 @@ class GroupConsumer(ABC):
             redis = (await self._open()).commands
             with self._waking_ack_batcher():
                 ours = await self._in_flight.nack(redis, held, delay_seconds=delay, later=self._nacks_later)
-        level = logging.DEBUG if held.detail else logging.INFO  # then the worker has said so
-        _LOG.log(level, "Gave back event %s of %r: %s", event.id, event.stream, reason or "no reason given")
         if not ours:
             raise LeaseLostError
+        level = logging.DEBUG if held.detail else logging.INFO  # then the worker has said so
+        _LOG.log(level, "Gave back event %s of %r: %s", event.id, event.stream, reason or "no reason given")
 
     async def bury(self, event: Event, *, reason: str) -> None:
         """Move an event to the dead letters."""
@@ -185,10 +185,10 @@ class GroupConsumer(ABC):
             redis = (await self._open()).commands
             with self._waking_ack_batcher():
                 ours = await self._in_flight.bury_delivered(redis, held, reason)
-        level = logging.DEBUG if held.detail else logging.WARNING
-        _LOG.log(level, "Buried event %s of %r: %s", event.id, event.stream, reason)
         if not ours:
             raise LeaseLostError
+        level = logging.DEBUG if held.detail else logging.WARNING
+        _LOG.log(level, "Buried event %s of %r: %s", event.id, event.stream, reason)
 
     @contextmanager
     def _waking_ack_batcher(self) -> Iterator[None]:

@@ -207,8 +207,8 @@ class Settling:
             del self._returning[key]
 
     async def postpone(self, redis: Redis, held: Held, delay_seconds: float) -> bool:
-        """Release an event that a handler has begun; False when we no longer held it."""
-        is_postponed = await release.postpone(
+        """Release an event that a handler has begun; False when we no longer held it, or it is deleted."""
+        outcome = await release.postpone(
             redis,
             held.key[0],
             self._group,
@@ -222,20 +222,22 @@ class Settling:
             hold=self._name_of(held),
             reason=held.reason,
         )
-        if is_postponed:
-            self.on_postponed(held, delay_seconds)
-        return is_postponed
+        if outcome != "done":
+            return False
+        self.on_postponed(held, delay_seconds)
+        return True
 
     async def move_to_dead_letters(self, redis: Redis, held: Held, reason: str, *, in_hand: bool) -> bool:
-        """Bury it; False when we no longer held it."""
+        """Bury it; False when we no longer held it, or it is deleted."""
         stream, entry_id = held.key
-        return await dead.bury(
+        outcome = await dead.bury(
             *(redis, stream, self._group, self._consumer, entry_id, reason, held.detail),
             begun=held.begun,
             sure=self.sure_of(held),
             in_hand=in_hand,
             hold=self._name_of(held),
         )
+        return outcome == "done"
 
     def _name_of(self, held: Held) -> str:
         """The name of this hold of the event, which is not the name of another one of the same event."""

@@ -219,7 +219,7 @@ async def _opened(
         except dead.PoisonEntryError as reason:
             taken.perhaps_buried = [entry.id]  # until the answer is there
             try:
-                is_buried = await dead.bury(
+                outcome = await dead.bury(
                     connections.commands, stream, group, consumer, entry.id, str(reason)
                 )
             except failures.FAILURES as error:
@@ -227,7 +227,8 @@ async def _opened(
                     taken.perhaps_buried = []
                 raise
             taken.perhaps_buried = []
-            taken.buried += [entry.id] * is_buried
+            if outcome == "done":
+                taken.buried.append(entry.id)
         else:
             taken.hold(entry.id, entry.deliveries, Rest(entry.rest_seconds, entry.postponed_because))
             events.append(

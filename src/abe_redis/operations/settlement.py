@@ -132,12 +132,18 @@ class Settlement:
                     )
                 )
 
-                def note(is_done: bool, was_lost: bool, one: str = one, waits_on: bool = waits_on) -> None:  # noqa: FBT001
+                def note(
+                    outcome: renewal.Outcome,
+                    was_lost: bool,  # noqa: FBT001 - of a step
+                    one: str = one,
+                    waits_on: bool = waits_on,  # noqa: FBT001
+                ) -> None:
+                    is_done = outcome == "done"
                     if was_lost and not is_done:  # given back by the first try, it may be another's by now
                         change.doubt(one)
                     if is_done and waits_on:
                         still.append(one)
-                    (change.done if is_done else by.setdefault("not_held", [])).append(one)
+                    (change.done if is_done else by.setdefault(outcome, [])).append(one)
                     self.agent_leases.forget(group, holder, leases, but=set(ids).difference(change.done))
 
                 await change.step(let_go, [one], note)

@@ -11,7 +11,7 @@ from abe_redis.runtime import plurals
 from abe_redis.streams import names, slots
 from abe_redis.streams.lease import Leased
 from abe_redis.streams.losses import say_gone
-from abe_redis.streams.renewal import Sure, ask_and_confirm, never
+from abe_redis.streams.renewal import Outcome, Sure, ask_and_confirm, never, outcome
 from abe_redis.streams.scripts import Argument, Script
 
 ONLY, FIRST = b"abe:only", b"abe:first"
@@ -83,7 +83,7 @@ async def bury(
     in_hand: bool = False,
     by_hand: bool = False,
     hold: str = "",
-) -> bool:
+) -> Outcome:
     """Move an entry that this consumer holds to the dead letters, and ack it, in one step.
 
     Args:
@@ -102,7 +102,9 @@ async def bury(
         hold: The name of the hold that ends with this, the same whenever it is said.
 
     Returns:
-        False when another consumer holds it; then nothing was changed.
+        `done`, also when it was buried before; `not_held` when another consumer holds it, so that nothing was
+        changed; `unknown` when nobody holds it, or the stream does not have it any more; then there
+        is no dead letter.
     """
     keys = [stream, names.dead_letters(stream), names.due(stream, group), names.records(stream)]
     keys.append(names.pending(stream, group))
@@ -122,8 +124,8 @@ async def bury(
         return await _BURY(redis, keys, [*arguments, int(is_sure), whose, how, hold, *more])
 
     answer = await ask_and_confirm(say)
-    say_gone(stream, group, [entry_id] if answer < 0 else [])
-    return bool(answer != 0)
+    say_gone(stream, group, [entry_id] if answer == -1 else [])
+    return outcome(answer)
 
 
 def _encoded(said: str) -> bytes:

@@ -16,7 +16,7 @@ from abe_redis.schemas import MAX_DELAY_SECONDS
 from abe_redis.streams import names, slots
 from abe_redis.streams.lease import by_stream
 from abe_redis.streams.losses import say_gone
-from abe_redis.streams.renewal import Sure, ask_and_confirm, never
+from abe_redis.streams.renewal import Outcome, Sure, ask_and_confirm, never, outcome
 from abe_redis.streams.scripts import Argument, Script
 
 _POSTPONE = Script.load("postpone")
@@ -42,7 +42,7 @@ async def postpone(
     own: bool = False,
     hold: str = "",
     reason: str = "",
-) -> bool:
+) -> Outcome:
     """Release an entry, to be delivered again after a delay.
 
     Args:
@@ -62,8 +62,8 @@ async def postpone(
         reason: Why it is postponed; its beginning is kept until it is due, with secrets masked.
 
     Returns:
-        False when it is not the consumer's any more, so that nothing was changed; or when the stream does not
-        have it any more.
+        `done`; `not_held` when another consumer holds it, so that nothing was changed; `unknown` when nobody
+        does, or the stream does not have it any more.
 
     Raises:
         redis.ResponseError: NOGROUP, when the group does not exist.
@@ -79,8 +79,8 @@ async def postpone(
         return await _POSTPONE(redis, keys, [*arguments, int(sure()), whose, how, hold, why])
 
     answer = await ask_and_confirm(say)
-    say_gone(stream, group, [entry_id] if answer < 0 else [])
-    return bool(answer > 0)
+    say_gone(stream, group, [entry_id] if answer == -1 else [])
+    return outcome(answer)
 
 
 _RELEASE = Script.load("release")

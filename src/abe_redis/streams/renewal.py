@@ -21,6 +21,11 @@ person took it from the consumer), `deleted` (neither the group nor the stream h
 same, and no handler has it) and `no_group` (the group does not exist)."""
 
 
+def outcome(answer: int) -> Outcome:
+    """The outcome that a script tells by a number: 1, 0, or less when nobody holds the entry."""
+    return "done" if answer > 0 else "not_held" if answer == 0 else "unknown"
+
+
 type Sure = Callable[[], bool]
 """Tells whether the lease of an entry certainly lasts, so that no other consumer can have had the entry. It
 is asked for each command anew: a process may stand still between two of them."""

@@ -135,7 +135,7 @@ async def test_a_loss_is_told_though_a_renewal_notices_it_while_the_event_is_giv
         await giving_back.wait()
         return outcomes
 
-    async def postpone_then(*args: Any, **more: Any) -> bool:
+    async def postpone_then(*args: Any, **more: Any) -> str:
         giving_back.set()
         return await postpone(*args, **more)
 

@@ -155,3 +155,22 @@ async def test_how_often_is_too_often_only_workers_say(
             await anyio.sleep(0.01)
         tasks.cancel_scope.cancel()
     assert tries[-1] == 8
+
+
+@pytest.mark.parametrize("bury", ["no good", None])
+@pytest.mark.parametrize("is_counted", [True, False], ids=["counted as lost before", "just deleted"])
+async def test_what_the_stream_no_longer_has_is_neither_buried_nor_given_back(
+    operations: Operations, redis: Redis, *, bury: str | None, is_counted: bool
+) -> None:
+    first, second = await fill(operations, 2)
+    await operations.read_stream(group="agents")
+    await redis.xdel("slack_events", first)
+    for _ in range(1 + is_counted):
+        result = await operations.release(stream="slack_events", group="agents", ids=[first], bury=bury)
+        assert (result.unknown, result.not_held, result.buried, result.released) == ([first], [], [], [])
+    assert await redis.xlen(names.dead_letters("slack_events")) == 0
+    assert await redis.hget(names.records("slack_events"), "lost agents") == b"1"
+    assert (await operations.ack(stream="slack_events", group="agents", ids=[second])).acked == [second]
+    records: Any = await redis.xrange("abe:audit")
+    released = [fields for _, fields in records if b"release" in fields.values()]
+    assert not any(first.encode() in value for fields in released for value in fields.values())

@@ -70,7 +70,7 @@ async def test_what_was_leased_anew_while_others_are_released_stays_kept(
     await leased(agent, only)
     await leased(agent, other)
 
-    async def then_lease(*given: Any, **how: Any) -> bool:
+    async def then_lease(*given: Any, **how: Any) -> str:
         done = await postpone(*given, **how)
         if given[4] == only:
             await leased(agent, only)

@@ -75,7 +75,7 @@ async def test_a_late_command_of_its_holder_changes_nothing(commands: Redis) -> 
     claim = renewal.Claim(A, entry_id, begun=1, sure=renewal.never, stage=renewal.Stage.AT_WORK)
     for late in ("holder", "taker"):
         assert await renewal.hold(commands, "g", late, [claim]) == ["not_held"], late
-        assert not await release.postpone(commands, A, "g", late, entry_id, delay_seconds=0)
+        assert await release.postpone(commands, A, "g", late, entry_id, delay_seconds=0) != "done"
     assert (await rows(commands, A))[entry_id][0] == "abe:postponed"
 
 

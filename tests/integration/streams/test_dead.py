@@ -27,7 +27,7 @@ async def test_a_letter_has_the_entry_and_what_is_known_of_it(commands: Redis) -
     ids = await hold(commands, A, 2, by="me")
     await let_lapse(commands, A, ids[:1], deliveries=5, by="me")
     before = int((await commands.time())[0])
-    assert await dead.bury(commands, A, "g", "me", ids[0], "because")
+    assert await dead.bury(commands, A, "g", "me", ids[0], "because") == "done"
     ((_, letter),) = await entries(commands, names.dead_letters(A))
     at = int(letter.pop(b"abe:at"))
     assert before <= at <= before + 60
@@ -41,11 +41,11 @@ async def test_a_letter_has_the_entry_and_what_is_known_of_it(commands: Redis) -
         b"abe:consumer": b"me",
     }
     assert list(await rows(commands, A)) == ids[1:]
-    assert not await dead.bury(commands, A, "g", "other", ids[1], "not mine")
+    assert await dead.bury(commands, A, "g", "other", ids[1], "not mine") == "not_held"
     assert list(await rows(commands, A)) == ids[1:]
     assert await commands.xlen(names.dead_letters(A)) == 1
     await commands.xdel(A, ids[1])
-    assert await dead.bury(commands, A, "g", "me", ids[1], "there is nothing left to bury")
+    assert await dead.bury(commands, A, "g", "me", ids[1], "nothing to bury") == "unknown"
     assert await rows(commands, A) == {}
     assert await commands.xlen(names.dead_letters(A)) == 1
 
@@ -61,7 +61,7 @@ async def test_a_letter_of_too_many_fields_keeps_what_counts(
         fields["data"] = "kept"
     await commands.xadd(A, fields)
     (entry,) = await lease.take_new(commands, "g", "me", [A], count=1, block_ms=None)
-    assert await dead.bury(commands, A, "g", "me", entry.id, "why")
+    assert await dead.bury(commands, A, "g", "me", entry.id, "why") == "done"
     ((_, letter),) = await entries(commands, names.dead_letters(A))
     own = {name: value for name, value in letter.items() if not name.startswith(b"abe:")}
     if left_out is None:
@@ -92,7 +92,7 @@ async def test_a_letter_goes_back_for_its_group_as_it_was(commands: Redis) -> No
         }
     first_id = there[0][0].encode()
     (again, _) = await lease.take_new(commands, "g", "me", [A], count=5, block_ms=None)
-    assert await dead.bury(commands, A, "g", "me", again.id, "once more")
+    assert await dead.bury(commands, A, "g", "me", again.id, "once more") == "done"
     letter = (await entries(commands, names.dead_letters(A)))[-1][1]
     assert letter[b"abe:id"] == first_id
     assert dead.FIRST not in letter

@@ -202,7 +202,7 @@ async def test_an_event_that_fails_right_after_a_blocking_read_keeps_its_delay_i
     assert [entry.id for entry in await take_new(commands)] == [first]
     await record(commands)
     assert [entry.id for entry in await take_new(commands)] == [second]
-    assert await release.postpone(commands, A, "g", "dead", second, delay_seconds=60, begun=1)
+    assert await release.postpone(commands, A, "g", "dead", second, delay_seconds=60, begun=1) == "done"
     await commands.xgroup_destroy(A, "g")
     await ensure_group(commands, [A], "g")
     assert await read(commands, "other", 2) == []

@@ -48,7 +48,7 @@ async def test_it_is_there_again_when_more_is_given_back_before_anybody_looks(co
     await remove_nobody(commands)
     await give_back(commands, ids[1])
     await remove_nobody(commands)
-    assert await release.postpone(commands, A, "g", "holder", ids[2], delay_seconds=0, begun=1)
+    assert await release.postpone(commands, A, "g", "holder", ids[2], delay_seconds=0, begun=1) == "done"
     assert list(await reclaimed(commands)) == ids
 
 
@@ -84,7 +84,7 @@ async def _finish(redis: Redis, entry_id: str, how: str) -> None:
             entry = lease.Leased(A, entry_id, {}, 2, 0.0, again=True)
             assert await owners.start(redis, owner, entry) == "started"
         case "buried":
-            assert await dead.bury(redis, A, "g", "person", entry_id, "poison", by_hand=True)
+            assert await dead.bury(redis, A, "g", "person", entry_id, "poison", by_hand=True) == "done"
             return
         case "erased":
             assert await erase.erase(redis, A, [entry_id]) == (1, 1)

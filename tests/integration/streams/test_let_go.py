@@ -42,10 +42,23 @@ def late(monkeypatch: pytest.MonkeyPatch) -> Late:
 async def lets_go(redis: Redis, how: str, entry_id: str) -> None:
     """End a hold, which has a name."""
     if how == "bury":
-        assert await dead.bury(redis, A, "g", "holder", entry_id, "no good", hold=f"hold of {entry_id}")
+        assert (
+            await dead.bury(redis, A, "g", "holder", entry_id, "no good", hold=f"hold of {entry_id}")
+            == "done"
+        )
     else:
-        assert await release.postpone(
-            redis, A, "g", "holder", entry_id, delay_seconds=600, counted=False, hold=f"hold of {entry_id}"
+        assert (
+            await release.postpone(
+                redis,
+                A,
+                "g",
+                "holder",
+                entry_id,
+                delay_seconds=600,
+                counted=False,
+                hold=f"hold of {entry_id}",
+            )
+            == "done"
         )
 
 

@@ -96,7 +96,7 @@ async def test_an_entry_removed_while_it_is_held_counts_as_lost(commands: Redis)
 async def test_a_postponed_event_waits_for_its_time(commands: Redis) -> None:
     ids = await hold(commands, A, 4)
     for entry_id in ids[:3]:
-        assert await release.postpone(commands, A, "g", "holder", entry_id, delay_seconds=60)
+        assert await release.postpone(commands, A, "g", "holder", entry_id, delay_seconds=60) == "done"
     await let_lapse(commands, A, ids, deliveries=1)
     taken, _ = await abandoned(commands, A, count=1)  # not one of those that stand before it
     assert taken == [(A, ids[3], 2)]
@@ -122,7 +122,7 @@ async def test_due_events_are_taken_first_with_any_lease(commands: Redis) -> Non
 
 async def test_the_only_one_that_is_postponed_waits(commands: Redis) -> None:
     ids = await hold(commands, A, 1)
-    assert await release.postpone(commands, A, "g", "holder", ids[0], delay_seconds=60)
+    assert await release.postpone(commands, A, "g", "holder", ids[0], delay_seconds=60) == "done"
     await let_lapse(commands, A, ids, deliveries=1)
     assert await abandoned(commands, A, count=9) == ([], {})
 

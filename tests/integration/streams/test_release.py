@@ -29,7 +29,7 @@ async def test_postponed_until_then(commands: Redis, delay: float, expected: flo
     (entry_id,) = await hold(commands, A, 1, by="me")
     await let_lapse(commands, A, [entry_id], deliveries=3, by="me")
     began = await now_ms(commands)
-    assert await release.postpone(commands, A, "g", "me", entry_id, delay_seconds=delay)
+    assert await release.postpone(commands, A, "g", "me", entry_id, delay_seconds=delay) == "done"
     ended = await now_ms(commands)
     due = names.due(A, "g")
     score: Any = await commands.zscore(due, entry_id)
@@ -52,7 +52,10 @@ async def test_a_delivery_may_not_count(
 ) -> None:
     (entry_id,) = await hold(commands, A, 1, by="me")
     await let_lapse(commands, A, [entry_id], deliveries=before, by="me")
-    assert await release.postpone(commands, A, "g", "me", entry_id, delay_seconds=delay, counted=counted)
+    assert (
+        await release.postpone(commands, A, "g", "me", entry_id, delay_seconds=delay, counted=counted)
+        == "done"
+    )
     assert (await rows(commands, A))[entry_id][1] == after
     if delay <= 0:
         assert not await commands.exists(names.due(A, "g"))
@@ -62,8 +65,8 @@ async def test_a_delivery_may_not_count(
 
 async def test_an_event_that_another_holds_is_not_postponed(commands: Redis) -> None:
     (entry_id,) = await hold(commands, A, 1, by="other")
-    assert await release.postpone(commands, A, "g", "me", entry_id, delay_seconds=5) is False
-    assert await release.postpone(commands, A, "none", "me", entry_id, delay_seconds=5) is False
+    assert await release.postpone(commands, A, "g", "me", entry_id, delay_seconds=5) == "not_held"
+    assert await release.postpone(commands, A, "none", "me", entry_id, delay_seconds=5) == "unknown"
     assert not await commands.exists(names.due(A, "g"))
     assert (await rows(commands, A))[entry_id][:2] == ("other", 1)
 

@@ -76,8 +76,8 @@ async def test_a_holder_that_was_sure_when_it_asked_is_asked_again_before_anythi
     begun = [renewal.Claim(A, ids[0], begun=1, sure=sure_once())]
     assert await renewal.hold(commands, "g", "holder", begun, begins=True) == ["unknown"]
     held = (commands, A, "g", "holder", ids[0])
-    assert not await release.postpone(*held, delay_seconds=1, begun=1, sure=sure_once(), in_hand=True)
-    assert not await dead.bury(*held, "poison", sure=sure_once(), in_hand=True)
+    assert await release.postpone(*held, delay_seconds=1, begun=1, sure=sure_once(), in_hand=True) != "done"
+    assert await dead.bury(*held, "poison", sure=sure_once(), in_hand=True) != "done"
     owner = Owner("g", "holder", TAKER.token, TAKER.lease_seconds)
     assert await owners.start(commands, owner, Leased(A, ids[0], {}, 1), sure=sure_once()) == "gone"
     known = dict.fromkeys(((A, entry_id) for entry_id in ids[:9]), 1)

@@ -133,13 +133,15 @@ async def test_what_is_settled_does_not_come_back(commands: Redis) -> None:
     await take(commands, "dead", 5)
     await record(commands)
     await acks.ack(commands, "g", "dead", [(A, acked)])
-    assert await dead.bury(commands, A, "g", "dead", buried, "it is poison", sure=always)
+    assert await dead.bury(commands, A, "g", "dead", buried, "it is poison", sure=always) == "done"
     await release.release(
         commands, "g", "dead", [A], {(A, released): 1}, everything=False, in_hand={(A, released): always}
     )
     await commands.xclaim(A, "g", "other", 0, [others], justid=True)
     await acks.ack(commands, "g", "other", [(A, others)])
-    assert await release.postpone(commands, A, "g", "dead", postponed, delay_seconds=60, sure=always)
+    assert (
+        await release.postpone(commands, A, "g", "dead", postponed, delay_seconds=60, sure=always) == "done"
+    )
     await remove(commands, "dead")
     assert (await record(commands)).put_back == 0
     assert set(await rows(commands, A)) == {released}
@@ -199,7 +201,7 @@ async def test_who_left_with_a_postponed_event_is_not_mistaken_for_another_progr
     later, new = await fill(commands, A, 2)
     await join(commands, "leaver")
     await take(commands, "leaver", 1)
-    assert await release.postpone(commands, A, "g", "leaver", later, delay_seconds=600)
+    assert await release.postpone(commands, A, "g", "leaver", later, delay_seconds=600) == "done"
     await release.release(commands, "g", "leaver", [A], {}, everything=False, leaves=True)
     await withdraw(commands, "g", "leaver", [A])
     await join(commands, "dead")

@@ -10,8 +10,9 @@
 --       1 if its lease certainly lasts (else 0), 1 if nobody tried to bury it before (else 0; or `by hand`,
 --       when a person buries it who is not the consumer), `ask` or `confirm`: see `again`, the name of the
 --       hold that ends (or ''): see `let_go`; then names and values of what is kept beside the reason
--- Answers 1, also when it was buried before; 0, and changes nothing, when the consumer does not hold the
--- entry; -1 when the stream no longer has it, so that it is counted as lost; `again`; or an error when there
+-- Answers 1, also when it was buried before; 0, and changes nothing, when another consumer holds the entry;
+-- -1 when the stream no longer has it, so that it is counted as lost;
+-- -2 when it was counted before, or nobody holds it; `again`; or an error when there
 -- is no such group.
 
 -- include: holder
@@ -32,8 +33,9 @@ local state, counted, is_given_back = holder(stream, group, consumer, id, sure, 
 if state == 'no_group' then return redis.error_reply('NOGROUP no group ' .. group .. ' on ' .. stream) end
 local has_no_row = state ~= 'held' and state ~= 'not_held'
 if has_no_row and is_buried(stream, dead, group, id) then return 1 end
-if state == 'deleted' then return note_gone(stream, records, group, id) and -1 or 0 end
-if state ~= 'held' and state ~= 'dropped' then return 0 end
+if state == 'deleted' then return note_gone(stream, records, group, id) and -1 or -2 end
+if state == 'not_held' then return 0 end
+if state ~= 'held' and state ~= 'dropped' then return -2 end
 local is_otherwise = state == 'dropped' or is_given_back or was_let_go(records, group, id, hold)
 if is_otherwise and not is_confirmed then return redis.status_reply('again') end
 local deliveries = math.max(counted, began)
@@ -61,4 +63,5 @@ note_given(records, group, id)
 write_given()
 note_settled(pending, {id})
 not_due(due, id)
-return not entry and note_gone(stream, records, group, id) and -1 or 1
+if entry then return 1 end
+return note_gone(stream, records, group, id) and -1 or -2

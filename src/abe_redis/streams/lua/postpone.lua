@@ -13,9 +13,9 @@
 --       a person releases it who is not the consumer; or `own`, when what somebody released since shall
 --       not be postponed), `ask` or `confirm`: see `again`; the name of the hold that ends (or ''): see
 --       `let_go`; why it is postponed (or '')
--- Answers 1; 0, and changes nothing, when the consumer does not hold the entry; -1 when the stream no
--- longer has it, so that it is counted as lost; `again`; or an error when there is no such group and a
--- handler has begun the entry.
+-- Answers 1; 0, and changes nothing, when another consumer holds the entry; -1 when the stream no
+-- longer has it, so that it is counted as lost; -2 when it was counted before, or nobody
+-- holds it; `again`; or an error when there is no such group and a handler has begun the entry.
 -- flags: allow-oom
 
 -- include: clock
@@ -38,9 +38,10 @@ if state == 'no_group' and began > 0 then
 end
 if state == 'deleted' then
   not_due(due, id)
-  return note_gone(stream, records, group, id) and -1 or 0
+  return note_gone(stream, records, group, id) and -1 or -2
 end
-if state ~= 'held' and state ~= 'dropped' then return 0 end
+if state == 'not_held' then return 0 end
+if state ~= 'held' and state ~= 'dropped' then return -2 end
 if ARGV[9] == 'own' and is_given_back and delay_ms > 0 then return 0 end
 local is_late = redis.call('ZSCORE', due, id) or began > 0 and counted - uncounted > began -- it began anew
 is_late = is_late or was_let_go(records, group, id, hold)
@@ -58,7 +59,7 @@ if #kept == 0 then
   not_due(due, id)
   note_given(records, group, id)
   write_given()
-  return note_gone(stream, records, group, id) and -1 or 0
+  return note_gone(stream, records, group, id) and -1 or -2
 end
 note_let_go(records, group, id, hold)
 note_reached(records, group, id)
