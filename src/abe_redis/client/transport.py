@@ -13,6 +13,7 @@ from typing import Any
 
 from redis import exceptions
 
+from abe_redis.client.address import Address
 from abe_redis.client.calls import Answer, Promise, Word, Words
 from abe_redis.client.wire import CLOSED, Terms, Wire
 
@@ -67,6 +68,11 @@ class Transport(Terms):
     def silent_seconds(self) -> float:
         """For how long the oldest call has had no answer; 0 when none waits."""
         return 0.0 if self._wire is None else self._wire.silent_seconds
+
+    @property
+    def leads_to(self) -> Address | None:
+        """The server to which the latest connection was opened; None until that is known."""
+        return None if self._wire is None else self._wire.leads_to
 
     def drop(self, reason: str) -> None:
         """Hang up; waiting calls fail with redis.ConnectionError, and the next call connects again."""

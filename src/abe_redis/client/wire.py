@@ -62,6 +62,8 @@ class Wire(asyncio.Protocol):
     def __init__(self, terms: Terms) -> None:
         self.loop = asyncio.get_running_loop()
         self.lost = False
+        self.leads_to: Address | None = None
+        """The server; None until it is found."""
         self._terms = terms
         self._since = monotonic()
         self._heard_at = 0.0
@@ -123,6 +125,7 @@ class Wire(asyncio.Protocol):
             async with asyncio.timeout(seconds):
                 where = self._terms.address
                 to = where if isinstance(where, Address) else await where()
+                self.leads_to = to
                 self._socket = await connect(to, lambda: self)
                 self._writer.open(self._socket.write)
                 # Bytes that the socket does not accept at once collect in the writer, into one write, not in

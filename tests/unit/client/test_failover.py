@@ -245,6 +245,51 @@ async def test_a_primary_is_left_when_the_sentinels_name_another(behaviour: Beha
         await topology.close()
 
 
+async def replicating(peer: Peer) -> None:
+    """As `echo`, with a replica that has everything."""
+    while True:
+        command = await peer.command()
+        peer.send(b":1\r\n" if command[0] == b"WAIT" else bulk(command[-1]))
+
+
+async def sent(topology: Single, *words: str, replicas: int = 0) -> bytes:
+    answer = asyncio.get_running_loop().create_future()
+    topology.send(words, answer, replicas=replicas)
+    said: bytes = await answer
+    return said
+
+
+@pytest.mark.promise("A primary that hangs without closing its connections")
+async def test_every_connection_to_a_former_primary_is_left_whatever_others_were_told_meanwhile() -> None:
+    """A blocking read that begins right after a failover is told of the new primary, the others were not."""
+    async with (
+        FakeServer(replicating).listening() as old,
+        FakeServer(replicating).listening() as new,
+        FakeServer(naming(old.port, old.port, new.port)).listening() as sentinel,
+    ):
+        topology = Single(sentinels(sentinel))
+        await sent(topology, "ECHO", "x")
+        await sent(topology, "ECHO", "x", replicas=1)
+        assert len(old.peers) == 2
+        assert await topology.block(("XREAD", "COUNT", 1, "STREAMS", "s", "$")) == b"$"
+        assert len(new.peers) == 1
+        await topology.refresh()
+        assert await sent(topology, "ECHO", "later") == b"later"
+        assert await sent(topology, "ECHO", "later", replicas=1) == b"later"
+        assert await topology.block(("XREAD", "COUNT", 1, "STREAMS", "s", "$")) == b"$"
+        assert not any(b"later" in command for command in old.commands)
+        assert len(new.peers) == 3, "who leads there already stays connected"
+        await topology.close()
+
+
+async def test_before_there_is_a_connection_no_sentinel_is_asked() -> None:
+    async with FakeServer(naming(7)).listening() as sentinel:
+        topology = Single(sentinels(sentinel))
+        await topology.refresh()
+        await topology.close()
+        assert not sentinel.commands
+
+
 async def test_a_primary_stays_while_the_sentinels_name_it() -> None:
     async with FakeServer(silence).listening() as slow, FakeServer(naming(slow.port)).listening() as sentinel:
         topology = Single(sentinels(sentinel))

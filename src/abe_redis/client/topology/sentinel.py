@@ -35,7 +35,6 @@ class Sentinels:
         self._name = name
         self._server = server
         self._ways = [Transport(one) for one in sentinels]
-        self._found: tuple[str, int] | None = None
         places = ", ".join(one.place for one in sentinels)
         self.identity = identity_of(f"{name!r} of the Sentinels {places}", server("", 0).username)
         """Identifies the primary, and the user who connects."""
@@ -46,17 +45,7 @@ class Sentinels:
         Raises:
             redis.ConnectionError: No Sentinel could be reached, or none knows a primary.
         """
-        self._found = await self._ask()
-        host, port = self._found
-        return self._server(host, port)
-
-    async def has_changed(self) -> bool:
-        """Whether the primary has changed since the last `find`.
-
-        Raises:
-            redis.ConnectionError: As for `find`.
-        """
-        return self._found is not None and await self._ask() != self._found
+        return self._server(*await self._ask())
 
     async def close(self) -> None:
         """Close the connections to the Sentinels."""

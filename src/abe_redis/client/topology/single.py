@@ -48,8 +48,13 @@ class Single(Node):
     async def refresh(self) -> None:
         # Check even while it answers: a primary that was replaced while it hung accepts writes until the
         # Sentinels find it some ten seconds later, and those writes are lost.
-        if self._sentinels is not None and await self._sentinels.has_changed():
-            self.drop("there is another primary")
+        if self._sentinels is None or all(one.leads_to is None for one in self._every()):
+            return
+        primary = await self._sentinels.find()
+        for one in self._every():
+            # Each by itself: one that was opened since then leads to the new primary already.
+            if one.leads_to not in {None, primary}:
+                one.drop("there is another primary")
 
     @override
     async def close(self) -> None:
