@@ -36,6 +36,9 @@ SILENT_SECONDS = 0.5
 MAP_SECONDS = 2.0
 """Time for a node to report the slots; then the next node is asked."""
 
+_HOSTS = {b"ip", b"hostname"}
+"""What a node is called in a row of CLUSTER SLOTS, beside its host."""
+
 
 class Cluster(Topology):
     """The nodes of a cluster; as `Topology`."""
@@ -295,12 +298,14 @@ def _announced(about: Sequence[Any], asked: str) -> tuple[Place, tuple[str, ...]
     it was not given, and nothing when it does not know its own name: then the host that was asked is meant.
 
     Args:
-        about: Its host and port, its id, and from Redis 7.0 on a list of more names and values.
+        about: Its host and port, its id, and from Redis 7.0 on a list of more names and values: not
+            only hosts, but in Valkey also the availability zone.
         asked: The host of the node that said so.
     """
     host, port, *rest = about
     more = rest[1] if len(rest) > 1 and isinstance(rest[1], list) else []
-    hosts = [one.decode() for one in (host, *more[1::2]) if one and one != b"?"]
+    named = [value for name, value in zip(more[::2], more[1::2], strict=False) if name in _HOSTS]
+    hosts = [one.decode() for one in (host, *named) if one and one != b"?"]
     first, *others = dict.fromkeys(hosts or [asked])
     return (first, int(port)), tuple(others)
 
