@@ -157,14 +157,15 @@ _LOAD = Script.load("load")
 
 _PAGE = 100
 _MOST_LOADED = 1000
-"""Entries after which a call of `load` leaves the rest to the next one: an owner has to renew meanwhile."""
+"""Entries after which a call of `load` leaves the rest to the next one: an owner has to renew meanwhile. It
+does so after the pages that they would fill, however few it finds."""
 
 
 class Rest(NamedTuple):
     """What a call of `load` leaves to the next one."""
 
     start: str
-    """The id from which the next page is read."""
+    """The id from which the next page is read, or the place among what is postponed."""
     put_backs: int | None
     """How often vanished entries of the group had been put back when the first page was read; None: the next
     page is the first."""
@@ -225,7 +226,7 @@ async def load(
     lost = 0
     start, put_backs = rest or Rest(first, None)
     whose = "all" if everybody else "unseen" if after else "free"
-    while start and len(entries) < _MOST_LOADED:
+    for _ in range(_MOST_LOADED // _PAGE):
         arguments: list[Argument] = [owner.group, owner.consumer, owner.token, owner.lease_ms, start]
         arguments += (round(idle_seconds * 1000), whose, _PAGE)
         arguments.append(after if start == first else "")
@@ -246,9 +247,10 @@ async def load(
             for entry_id, flat, deliveries, wait_ms, again in found
         ]
         put_backs = answer[7] if put_backs is None else put_backs
-        if not start and whose != "free" and put_backs != answer[7]:
-            return Loaded(entries, last, lost, Rest(first, None))
-    return Loaded(entries, last, lost, Rest(start, put_backs) if start else None)
+        if not start:
+            is_whole = whose == "free" or put_backs == answer[7]
+            return Loaded(entries, last, lost, None if is_whole else Rest(first, None))
+    return Loaded(entries, last, lost, Rest(start, put_backs))
 
 
 _START = Script.load("start")

@@ -1,24 +1,26 @@
 -- Leases a page of a group's unfinished entries for the owner of the stream.
 --
 -- The count of an entry rises when a handler starts (see `start`), not here: otherwise an event that kills
--- its handler would bury its neighbours, too. A postponed entry that nobody holds was dropped when somebody
--- removed the consumer that had postponed it.
+-- its handler would bury its neighbours, too.
+--
+-- First it puts back what is postponed and was dropped, a step at a time, however much is postponed.
 --
 -- KEYS  the stream, the key that names its owner, its records, the sorted set of postponed entries,
 --       consumers' records of their leases, what the group has pending
--- ARGV  group, consumer, the owner's token, its lease in ms, the id from which to read, the least idle time
---       in ms of an entry (for another holder: its lease), `all` (also entries on which another consumer
---       has a lease), `unseen` (only those behind the last id that the owner has seen: it was given these,
---       and the answer may be lost, so what is nobody's there is its own) or `free`, the size of a page,
---       the last id that the owner has seen, at the first page of `unseen` (else '')
+-- ARGV  group, consumer, the owner's token, its lease in ms, the id from which to read (or the place that the
+--       last call answered), the least idle time in ms of an entry (for another holder: its lease), `all`
+--       (also entries on which another consumer has a lease), `unseen` (only those behind the last id that
+--       the owner has seen: it was given these, and the answer may be lost, so what is nobody's there is its
+--       own) or `free`, the size of a page, the last id that the owner has seen, at the first page of
+--       `unseen` (else '')
 -- Answers {0} when another consumer owns the stream. Else 1; the last id the group was given; per entry its
 -- id, fields, number of deliveries, for how many ms it is still postponed, and 1 if a handler may have
--- begun it (else 0); how many entries were removed in the meantime; the id from which the next page begins
--- ('': there is none; '-': it is the first again, as more may have been dropped than one call puts back); how
--- many entries it put back; the new and the former position of a group that it set back (else ''): see
--- `beyond_end`; how many more entries are lost although they are in the stream still: see `vanished`; and how
--- often vanished entries were put back in the group so far. If that grows from the first page to the last,
--- entries may have been put back behind the owner's back.
+-- begun it (else 0); how many entries were removed in the meantime; where the next call goes on ('': there is
+-- no more): at an id, or at a place among the postponed ones; how many entries it put back; the new and the
+-- former position of a group that it set back (else ''): see `beyond_end`; how many more entries are lost
+-- although they are in the stream still: see `vanished`; and how often vanished entries were put back in the
+-- group so far. If that grows from the first page to the last, entries may have been put back behind the
+-- owner's back.
 -- Or an error when there is no such group.
 
 -- include: agents
@@ -31,10 +33,10 @@
 -- include: given
 -- include: given_up
 -- include: listed
--- include: postponed
--- include: settled
--- include: vanished
+-- include: put_back_postponed
+-- include: note_gone
 -- include: not_due
+-- include: vanished
 -- include: reached
 local stream, owner, records, due, leases, pending = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local group, consumer, token, lease_ms = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
@@ -47,7 +49,10 @@ local now, found, lost, moved = now_ms(), {}, 0, ''
 if is_to_come(of['last-delivered-id'], now) then
   moved, of = set_back(stream, records, of, facts(redis.call('XINFO', 'STREAM', stream)))
 end
-local most_put_back = 1000 -- of what was postponed
+-- Of what is postponed: how many one call looks at, as how many of these one counts that it puts back, and
+-- how many `free` looks at in all.
+local most_looked_at, put_back_cost, most_free = 300, 10, 1000
+local most_scanned, scanned_page = 10000, 1000 -- pending entries: in one go, or else at a time
 local gone, put_back, unlisted = 0, 0, 0 -- how many were counted already; put back; and are there still
 
 say_lease(leases, consumer, lease_ms, now)
@@ -66,38 +71,44 @@ local function put_back_what_vanished()
   gone, put_back, unlisted = gone + more_gone - hidden, put_back + vanished, unlisted + hidden
 end
 
--- Makes a postponed entry pending again, unless it is, or is new to the group. Answers whether it was
--- dropped.
-local function put_back_postponed(id, deliveries)
-  if #redis.call('XPENDING', stream, group, id, id, 1) > 0 or before(of['last-delivered-id'], id) then
-    return false
+-- Puts back some of what is postponed and was dropped, as if its lease had ended: so it is free. Answers the
+-- place where the next call goes on, or nil: how many it has looked at, the score of the last one, how many
+-- of that score, and its id. If that one is not at its place any more, the next call begins again.
+local function put_back_some(place)
+  local seen, score, same, last = string.match(place, '^(%d+) (%S+) (%d+) (%S+)$')
+  seen, same = tonumber(seen or 0), tonumber(same or 0)
+  local most = whose == 'free' and math.min(most_looked_at, most_free - seen) or most_looked_at
+  local skipped, first = last and same - 1 or 0, 1
+  local rows = redis.call('ZRANGE', due, score or '-inf', '+inf', 'BYSCORE',
+    'LIMIT', skipped, most + (last and 1 or 0), 'WITHSCORES')
+  local work = 0
+  if last and rows[1] ~= last then return put_back_some('-') end
+  if last then first = 3 end
+  for i = first, #rows, 2 do
+    local id, of_this = rows[i], rows[i + 1]
+    local what = put_back_postponed(
+      stream, records, group, of['last-delivered-id'], id, of_this, math.max(longest, idle_ms))
+    if what == 'gone' then
+      not_due(due, id)
+      if note_gone(stream, records, group, id) then gone = gone + 1 end
+    else
+      same = of_this == score and same + 1 or 1
+      score, last = of_this, id
+    end
+    seen, work = seen + 1, work + (what == 'pending' and 1 or put_back_cost)
+    if work >= most_looked_at then break end
   end
-  if #redis.call('XRANGE', stream, id, id) > 0 then
-    redis.call('XCLAIM', stream, group, consumer, 0, id,
-      'TIME', 0, 'RETRYCOUNT', deliveries, 'FORCE', 'JUSTID')
-    note_taken(records, group, consumer, id, nobody) -- whose it was is not known
-    note_back(records, group, id, deliveries)
-  else
-    not_due(due, id)
-    if note_gone(stream, records, group, id) then gone = gone + 1 end
-  end
-  return true
+  local is_all = work < most_looked_at and #rows - first + 1 < 2 * most
+  if is_all or whose == 'free' and seen >= most_free then return end
+  return last and string.format('%.0f %s %.0f %s', seen, score, same, last) or '-'
 end
 
-local is_more = false -- whether more may have been dropped than one call puts back
-if from == '-' then
+local next_place
+local is_first = from == '-' or seen_to ~= ''
+if from == '-' or string.find(from, ' ', 1, true) then
   put_back_given(stream, records, group)
-  put_back_what_vanished()
-  local most_looked_at = whose == 'free' and most_put_back or 0 -- a takeover looks at all, once
-  local postponed, dropped = redis.call('ZRANGE', due, 0, most_looked_at - 1, 'WITHSCORES'), 0
-  for i = 1, #postponed, 2 do
-    if dropped == most_put_back then
-      is_more = true
-      break
-    end
-    local was_dropped = put_back_postponed(postponed[i], postponed_deliveries(postponed[i + 1]))
-    if was_dropped then dropped = dropped + 1 end
-  end
+  if from == '-' then put_back_what_vanished() end
+  next_place, from = put_back_some(from), '-'
 end
 
 -- What the owner was given last, and has not seen, is pending, unless somebody removed its consumer with
@@ -134,10 +145,27 @@ if seen_to ~= '' and before(seen_to, of['last-delivered-id']) then
   put_back_what_vanished() -- of others, whom the owner would leave it to
 end
 
-local rows = is_more and {} or redis.call('XPENDING', stream, group, 'IDLE', shortest_ms, from, '+', count)
-local is_first, is_last = from == '-' or seen_to ~= '', #rows < count
--- What vanishes between two pages may be behind the place where this one begins.
-if is_last and not is_first and whose ~= 'free' then put_back_what_vanished() end
+-- Some pending entries of which nobody has heard for long enough, and where the next ones begin ('': there
+-- are none). To find such ones, Redis scans all that are pending.
+local function idle_from(id)
+  if of['pending'] <= most_scanned or shortest_ms == 0 then
+    local rows = redis.call('XPENDING', stream, group, 'IDLE', shortest_ms, id, '+', count)
+    return rows, rows[count] and '(' .. rows[count][1] or ''
+  end
+  local page, idle = redis.call('XPENDING', stream, group, id, '+', scanned_page), {}
+  for _, row in ipairs(page) do
+    if row[3] >= shortest_ms then idle[#idle + 1] = row end
+    if #idle == count then return idle, '(' .. row[1] end
+  end
+  return idle, page[scanned_page] and '(' .. page[scanned_page][1] or ''
+end
+
+local rows = {}
+if not next_place then
+  rows, next_place = idle_from(from)
+  -- What vanishes between two pages may be behind the place where this one begins.
+  if next_place == '' and not is_first and whose ~= 'free' then put_back_what_vanished() end
+end
 for _, row in ipairs(rows) do
   local id, holder_name, idle, deliveries = row[1], row[2], row[3], row[4]
   local is_given_back = idle > ten_years_ms
@@ -167,6 +195,5 @@ write_reclaimed(group)
 write_given()
 if #found > 0 then note_reached(records, group, found[#found][1]) end
 if lost > 0 then redis.call('HINCRBY', records, 'lost ' .. group, lost) end
-local next_page = not is_last and '(' .. rows[count][1] or is_more and '-' or ''
 local put_backs = put_backs_of(records, group)
-return {1, of['last-delivered-id'], found, lost + gone, next_page, put_back, moved, unlisted, put_backs}
+return {1, of['last-delivered-id'], found, lost + gone, next_place, put_back, moved, unlisted, put_backs}

@@ -33,12 +33,12 @@
 -- include: ids
 -- include: leases
 -- include: given
--- include: postponed
+-- include: put_back_postponed
+-- include: note_gone
+-- include: not_due
 -- include: any_due
 -- include: reclaimed
 -- include: vanished
--- include: settled
--- include: not_due
 -- include: reached
 -- include: taken_over
 local group, consumer, lease_ms = ARGV[1], ARGV[2], tonumber(ARGV[3])
@@ -75,16 +75,11 @@ local function take(stream, records, pending, holder)
 end
 
 -- Makes a due entry pending again that nobody holds, if the group was given it; answers its row.
-local function put_back_due(stream, records, id, deliveries)
-  local of = group_of(stream, group)
-  if before(of['last-delivered-id'], id) then return end
-  if #redis.call('XRANGE', stream, id, id) == 0 then
-    if note_gone(stream, records, group, id) then lost[#lost + 1] = stream end
-    return
-  end
-  redis.call('XCLAIM', stream, group, consumer, 0, id, 'RETRYCOUNT', deliveries, 'FORCE', 'JUSTID')
-  note_back(records, group, id, deliveries)
-  return {id, consumer, 0, deliveries}
+local function put_back_due(stream, records, id, score)
+  local last = group_of(stream, group)['last-delivered-id']
+  local what = put_back_postponed(stream, records, group, last, id, score, 0)
+  if what == 'gone' and note_gone(stream, records, group, id) then lost[#lost + 1] = stream end
+  return what == 'back' and {id, nobody, 0, 0} or nil
 end
 
 local function take_due(stream, due, records)
@@ -93,7 +88,7 @@ local function take_due(stream, due, records)
     local id, deliveries = ids[i], postponed_deliveries(ids[i + 1])
     local rows = redis.pcall('XPENDING', stream, group, id, id, 1)
     if is_absent(rows, 'XPENDING') then return end
-    local row = rows[1] or put_back_due(stream, records, id, deliveries)
+    local row = rows[1] or put_back_due(stream, records, id, ids[i + 1])
     if row then row[4] = math.max(row[4], deliveries) end
     local holder = not rows[1] and nobody or nil -- whose it was is not known
     if not row or take(stream, records, row, holder) then not_due(due, id) end

@@ -5,9 +5,7 @@
 -- include: clock
 -- include: facts
 -- include: given
--- include: ids
--- include: postponed
--- include: settled
+-- include: put_back_postponed
 -- include: vanished
 local most_postponed = 10000
 
@@ -22,20 +20,6 @@ local function removed_lately(stream, records, group)
   return found
 end
 
--- What is postponed, and dropped, is not pending until it is due. A worker that has it takes it back from
--- nobody, as it takes back what is not postponed.
-local function put_back_postponed(stream, records, group, due, last)
-  local postponed = redis.pcall('ZRANGE', due, 0, most_postponed - 1, 'WITHSCORES')
-  for i = 1, #postponed, 2 do
-    local id, deliveries = postponed[i], postponed_deliveries(postponed[i + 1])
-    if not before(last, id) and #redis.call('XPENDING', stream, group, id, id, 1) == 0 then
-      local kept = redis.call('XCLAIM', stream, group, nobody, 0, id,
-        'RETRYCOUNT', deliveries, 'FORCE', 'JUSTID')
-      if #kept == 1 then note_back(records, group, id, deliveries) end
-    end
-  end
-end
-
 -- Puts it back, for a group with these facts. Answers how many entries are found to be lost, and the removed
 -- consumers whose workers may have some of it in flight.
 local function put_back_dropped(stream, records, of)
@@ -47,6 +31,9 @@ local function put_back_dropped(stream, records, of)
   write_given()
   local _, lost = put_back_vanished(
     stream, records, due, leases, beside(records, 'pending', group), group, now_ms(), 0, of)
-  put_back_postponed(stream, records, group, due, of['last-delivered-id'])
+  local postponed = redis.pcall('ZRANGE', due, 0, most_postponed - 1, 'WITHSCORES')
+  for i = 1, #postponed, 2 do
+    put_back_postponed(stream, records, group, of['last-delivered-id'], postponed[i], postponed[i + 1], 0)
+  end
   return lost, removed
 end
