@@ -12,6 +12,7 @@ from tests.hosts.mcp_sessions import ENVELOPE, GROUP, NEWEST, SERVE, TOPIC, VERS
 from tests.hosts.mcp_tools import TOOLS
 from tests.hosts.processes import Child
 from tests.servers import HOST, Server, free_port
+from tests.topologies import wait_until
 
 
 def holding_a_lease(child: Child) -> Raw:
@@ -53,6 +54,33 @@ def test_a_signal_ends_it_and_gives_leases_back(
     child.signal(number)  # while stdin is open
     assert child.wait() == 128 + number
     assert_given_back(server)
+
+
+@pytest.mark.parametrize("version", NEWEST)
+def test_a_change_that_a_signal_cuts_off_is_recorded_as_far_as_it_came(
+    version: str, start: Start, server: Server, redis_url: str
+) -> None:
+    many = 600
+    letter = {"data": "x" * 2000, "abe:reason": "r", "abe:group": GROUP, "abe:stream": TOPIC}
+    with server.admin() as client:
+        client.xgroup_create(TOPIC, GROUP, "0", mkstream=True)
+        for number in range(many):
+            client.xadd(f"dead:{{{TOPIC}}}", {**letter, "abe:id": f"{number + 1}-1"})
+        child = start(environments.mcp_sdk(version), *SERVE, variables={"REDIS_URL": redis_url})
+        raw = Raw(child)
+        raw.call("stream_stats")
+        call = {
+            "name": "redrive",
+            "arguments": {"stream": TOPIC, "dry_run": False, "confirm": True, "group": GROUP},
+        }
+        child.send(json.dumps({"jsonrpc": "2.0", "id": 99, "method": "tools/call", "params": call}))
+        wait_until(lambda: client.xlen(TOPIC), "the first step")
+        child.signal(signal.SIGTERM)
+        assert child.wait() == 128 + signal.SIGTERM
+        moved = client.xlen(TOPIC)
+        (_, record), *_ = client.xrange("abe:audit")
+    assert record["what"] == "redrive"
+    assert json.loads(record["facts"])["redriven"] == moved < many
 
 
 @pytest.mark.parametrize("version", NEWEST)

@@ -72,20 +72,25 @@ async def serve_stdio(settings: Settings, permissions: Permissions, beside: Besi
         queue = _Queue(settings, tasks, permissions)
 
         async def end(number: int) -> None:
-            await queue.end()
+            await end_calls()
             # The SDK's thread is in a read of stdin that nothing can interrupt, so waiting for it would never
             # end. The process ends here.
             os._exit(128 + number)
 
+        async def end_calls() -> None:
+            with anyio.CancelScope(shield=True):  # stdin may end meanwhile
+                await server.running_calls.end(_END_SECONDS)
+                await queue.end()
+
+        server = make_server(queue.operations, permissions)
         tasks.start_soon(on_signal, end)
         try:
-            server = make_server(queue.operations, permissions)
             tasks.start_soon(server.subscriptions.run)
 
             async def end_unheard() -> None:
                 await server.unheard.wait()
                 _LOG.warning("Nobody reads the stdout of this server any more, so it ends.")
-                await queue.end()
+                await end_calls()
                 os._exit(1)  # as above
 
             tasks.start_soon(end_unheard)
@@ -176,9 +181,15 @@ class _Queue:
         if self._backend is None:
             return
         with anyio.move_on_after(_END_SECONDS, shield=True):
-            try:
+            async with anyio.create_task_group() as tasks:
                 for operations in list(self._operations.values()):
-                    await operations.agent_leases.give_back()
-            except Exception as error:  # noqa: BLE001 - the end must not fail
-                _LOG.warning("Leases could not be released (%s); they will expire.", type(error).__name__)
+                    tasks.start_soon(_give_back, operations)
             await self._backend.close()
+
+
+async def _give_back(operations: "Operations") -> None:
+    """Give back the leases of one client, whatever becomes of those of others."""
+    try:
+        await operations.agent_leases.give_back()
+    except Exception as error:  # noqa: BLE001 - the end must not fail
+        _LOG.warning("Leases could not be released (%s); they will expire.", type(error).__name__)

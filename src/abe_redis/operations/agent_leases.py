@@ -16,7 +16,7 @@ from abe_redis.client import failures
 from abe_redis.client.connections import Connections
 from abe_redis.errors import AbeRedisError
 from abe_redis.runtime import clock
-from abe_redis.streams import hold_times, lease, release, renewal
+from abe_redis.streams import hold_times, lease, release, renewal, slots
 
 _LOG = logging.getLogger(__name__)
 
@@ -174,7 +174,7 @@ class AgentLeases:
                     await self._renew()
                     continue
                 await self.give_back()
-            except (*failures.FAILURES, AbeRedisError) as error:
+            except (*failures.FAILURES, AbeRedisError, TimeoutError) as error:
                 _LOG.warning("Leases could not be renewed (%s); trying again.", type(error).__name__)
             else:
                 if self._is_quiet():  # check again: a call may have come meanwhile
@@ -184,38 +184,55 @@ class AgentLeases:
         return clock.now() - self._last_call > self._quiet_seconds
 
     async def _renew(self) -> None:
-        for (group, consumer), entries in list(self._held.items()):
-            if entries:
-                redis, asked = (await self._open()).commands, dict(entries)
+        """Renew all leases, in each place by itself, since a stream may be away, or refused to us."""
+        redis = (await self._open()).commands
+
+        async def renew(place: Sequence[str]) -> None:
+            group, consumer, stream = place
+            asked = self._of(group, consumer, stream)
+            with anyio.fail_after(self._lease_seconds / 3):  # or a server that hangs delays the next turn
                 lost = await renewal.renew(redis, group, consumer, list(asked))
                 self.forget(group, consumer, {key: asked[key] for key in lost})
-                await self._note(redis, group, consumer, entries)
+                await self._note(redis, group, consumer, stream)
 
-    async def _note(
-        self, redis: Redis, group: str, consumer: str, entries: Mapping[tuple[str, str], _Kept]
-    ) -> None:
+        await slots.each(self._places(), renew)
+
+    def _places(self) -> list[tuple[str, str, str]]:
+        """Group, consumer and stream of all leases."""
+        return [
+            (*whose, stream) for whose, entries in self._held.items() for stream in lease.by_stream(entries)
+        ]
+
+    def _of(self, group: str, consumer: str, stream: str) -> dict[tuple[str, str], _Kept]:
+        """The leases in one place."""
+        entries = self._held.get((group, consumer), {})
+        return {key: kept for key, kept in entries.items() if key[0] == stream}
+
+    async def _note(self, redis: Redis, group: str, consumer: str, stream: str) -> None:
         """Record since when a consumer holds its entries; without that right, it keeps them all the same."""
-        now = clock.now()
+        now, entries = clock.now(), self._of(group, consumer, stream)
         said = [hold_times.Held(*key, kept.deliveries, now - kept.since) for key, kept in entries.items()]
         with suppress(ResponseError):
-            await hold_times.note(redis, group, consumer, list(lease.by_stream(entries)), said)
+            await hold_times.note(redis, group, consumer, [stream], said)
 
     async def give_back(self) -> None:
         """Give back everything, without counting the deliveries.
 
         Raises:
             AbeRedisError: The connections cannot be opened.
+            failures.FAILURES: Some could not be given back; they are kept.
         """
-        for (group, consumer), entries in list(self._held.items()):
-            if given := dict(entries):
-                redis = (await self._open()).commands
-                known = await _back(redis, group, consumer, given)
-                await release.release(
-                    redis, group, consumer, list(lease.by_stream(given)), known, everything=False
-                )
+
+        async def give(place: Sequence[str]) -> None:
+            group, consumer, stream = place
+            redis, given = (await self._open()).commands, self._of(group, consumer, stream)
+            known = await _back(redis, group, consumer, given)
+            await release.release(redis, group, consumer, [stream], known, everything=False)
             self.forget(group, consumer, given)
-            if not entries:
-                self._held.pop((group, consumer), None)
+
+        await slots.each(self._places(), give)
+        for whose in [whose for whose, entries in self._held.items() if not entries]:
+            del self._held[whose]
 
     @asynccontextmanager
     async def returning_unseen(

@@ -7,6 +7,7 @@ from typing import Any
 import anyio
 import pytest
 from redis.asyncio import Redis
+from redis.exceptions import ResponseError
 
 from abe_redis import Operations
 from abe_redis.streams import names
@@ -43,6 +44,26 @@ async def test_what_a_person_releases_stays_released(make_backend: MakeBackend, 
         await redis.xgroup_delconsumer(STREAM, GROUP, consumer)
         async with make_backend().consume(group=GROUP) as events:
             assert await take_one(events) == {"n": 1}
+
+
+async def test_a_stream_that_fails_ends_no_lease_in_another(make_backend: MakeBackend, redis: Redis) -> None:
+    others = "slack:others"
+    backend = make_backend(redis_stream_lease_seconds=LEASE_SECONDS, redis_stream_patterns="slack*")
+    agent = Operations(backend, origin="mcp")
+    for group, stream in (("first", others), (GROUP, STREAM), ("last", others)):
+        await backend.publish(stream, {"n": 1})
+        await agent.lease(stream=stream, group=group, count=1, create_group=True)
+    await redis.delete(names.records(others))
+    await redis.set(names.records(others), "somebody wrote this")
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(agent.agent_leases.run)
+        await anyio.sleep(2 * LEASE_SECONDS)
+        (row,) = await pending(redis)
+        assert row["time_since_delivered"] < LEASE_SECONDS * 1000
+        tasks.cancel_scope.cancel()
+    with pytest.raises(ResponseError, match="WRONGTYPE"):
+        await agent.agent_leases.give_back()
+    assert [row["consumer"] for row in await pending(redis)] == [b"abe:nobody"]
 
 
 async def test_what_is_removed_from_an_agent_counts_as_lost(

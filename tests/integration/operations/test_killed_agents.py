@@ -5,11 +5,12 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
+from abe_redis import Operations
 from abe_redis.mcp.permissions import Permissions
 from abe_redis.streams.owners import Owner, load, own
 from abe_redis.streams.reclaim import reclaim
 from tests.integration.agents import GROUP, TOPIC, Ask, asking, said, server
-from tests.integration.conftest import MakeBackend
+from tests.integration.conftest import MakeBackend, take_one
 
 DEAD = "dead:{slack_events}"
 MOST = 2
@@ -44,6 +45,20 @@ async def test_no_event_is_buried_since_agents_were_killed(
         given = await lease(agent(make_backend), ids=[event.id] if chosen else None)
         assert given == [event.id]
         assert (await run_out(redis)).startswith("mcp-")
+    assert await redis.xlen(DEAD) == 0
+
+
+async def test_no_event_is_buried_since_people_looked_at_it_and_left(
+    make_backend: MakeBackend, redis: Redis
+) -> None:
+    event = await make_backend().publish_event(TOPIC, said(1))
+    for _ in range(MOST + 1):
+        person = Operations(make_backend(), origin="cli")
+        leased = await person.lease(stream=TOPIC, group=GROUP, count=1, create_group=True)
+        assert [one.id for one in leased.events] == [event.id]
+        assert (await run_out(redis)).startswith("cli-")
+    async with make_backend(redis_stream_max_deliveries=1).consume(group=GROUP) as events:
+        assert await take_one(events) == said(1)
     assert await redis.xlen(DEAD) == 0
 
 

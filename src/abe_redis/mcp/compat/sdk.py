@@ -32,6 +32,7 @@ from abe_redis.mcp.consent import Consent
 from abe_redis.mcp.lease_calls import LeaseCalls
 from abe_redis.mcp.questions import Question
 from abe_redis.mcp.refusals import protocol_error, sentence
+from abe_redis.mcp.running_calls import RunningCalls
 from abe_redis.mcp.subscriptions import Queue, Subscriptions
 from abe_redis.mcp.waits import DID_NOT_WAIT, Waits
 from abe_redis.observability import hooks
@@ -70,6 +71,7 @@ class Server(SdkServer):
         self._questions: dict[str, Ask] = {}
         self._consent = Consent()
         self._waits = Waits()
+        self.running_calls = RunningCalls()
         self.lease_calls = LeaseCalls()
         self.unheard = anyio.Event()
         """Set when the client over stdio has closed its end of our stdout."""
@@ -237,7 +239,7 @@ class Server(SdkServer):
             arguments = self._checked(name, given)
             power = access.OF_TOOLS[name]
             access.check(power)
-            with access.within(power):
+            with access.within(power), self.running_calls.one():
                 async with self.lease_calls.known(name, CALLER.get(), here):
                     return await self._run(name, arguments, here, *context)
         except Exception as error:  # noqa: BLE001 - every failure becomes a sentence for the model
