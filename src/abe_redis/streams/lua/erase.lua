@@ -4,9 +4,9 @@
 -- its lag for ever. A group is moved past the erased entries directly in front of it, because Redis cannot
 -- tell the lag across a gap.
 --
--- Whoever holds an erased entry is told to look, and finds that it is gone. It is noted here, so that it does
--- not count as lost then: nobody removed it by accident. What somebody dropped with a consumer is put back
--- before, as it may be among these entries.
+-- Whoever holds an erased entry is told that a person took it, so that it does not count as lost: nobody
+-- removed it by accident. What somebody dropped with a consumer is put back before, as it may be among these
+-- entries; it is nobody's, and every consumer may have it in flight.
 --
 -- KEYS  the stream, its records
 -- ARGV  1 to count only, and change nothing (else 0); then ids of entries
@@ -18,9 +18,11 @@
 -- include: given
 -- include: given_up
 -- include: ids
+-- include: known
 -- include: nobody
 -- include: note_gone
 -- include: position
+-- include: untouched
 local stream, records = KEYS[1], KEYS[2]
 local only_count = ARGV[1] == '1'
 local groups, erased, unfinished = {}, 0, 0
@@ -30,19 +32,25 @@ local function take_out(id)
   return redis.call('XDEL', stream, id) == 1
 end
 
--- By group: the consumers that held something of it, and those that may have it in flight though somebody
--- removed them.
-local holders, removed = {}, {}
+-- By group: what each consumer held of it; and what is nobody's though it was not released.
+local taken, put_back = {}, {}
+
+local function note_holder(group, id, name, idle)
+  if not nobodys[name] then
+    taken[group][name] = taken[group][name] or {}
+    table.insert(taken[group][name], id)
+  elseif idle <= ten_years_ms then
+    table.insert(put_back[group], id)
+  end
+end
 
 local function take_from(group, id)
   local row = redis.call('XPENDING', stream, group, id, id, 1)[1]
   if only_count then return row ~= nil end
-  if row then
-    holders[group] = holders[group] or {}
-    holders[group][row[2]] = not nobodys[row[2]] or nil
-  end
+  if row then note_holder(group, id, row[2], row[3]) end
   note_given(records, group, id)
   redis.call('HDEL', records, 'known ' .. group)
+  redis.pcall('ZREM', beside(records, 'due', group), id)
   redis.pcall('HDEL', beside(records, 'reasons', group), id)
   if redis.call('XACK', stream, group, id) == 0 then return false end
   remember_gone(records, group, id)
@@ -51,8 +59,9 @@ end
 
 for i, row in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
   local of = facts(row)
-  local _, names = put_back_dropped(stream, records, of)
-  groups[i], of.unread, removed[of['name']] = of, 0, names
+  local _, removed = put_back_dropped(stream, records, of)
+  groups[i], of.unread, of.removed = of, 0, removed
+  taken[of['name']], put_back[of['name']] = {}, {}
 end
 
 for i = 2, #ARGV do
@@ -84,17 +93,27 @@ local function behind_gap(position, gap)
   return id_before(following[1])
 end
 
-for group, names in pairs(holders) do
-  local listed = removed[group]
-  for name in pairs(names) do listed[#listed + 1] = name end
-  note_given_up(records, group, {'-'}, listed)
+-- Everybody who may have in flight what is nobody's.
+local function note_all_holders(of, ids)
+  local names, of_each = of.removed, taken[of['name']]
+  names_read[stream] = nil -- of another group
+  for name in pairs(names_of(stream, of['name'])) do
+    if not nobodys[name] then names[#names + 1] = name end
+  end
+  for _, name in ipairs(names) do
+    of_each[name] = of_each[name] or {}
+    for _, id in ipairs(ids) do table.insert(of_each[name], id) end
+  end
 end
 
 for _, of in ipairs(groups) do
+  local group = of['name']
+  if #put_back[group] > 0 then note_all_holders(of, put_back[group]) end
+  if next(taken[group]) then note_given_up_by(records, group, taken[group]) end
   if of.unread > 0 then
     local position = behind_gap(of['last-delivered-id'], of.gap)
     local read = of['entries-read'] and of['entries-read'] + of.unread
-    redis.call(to_position('SETID', stream, of['name'], position, read))
+    redis.call(to_position('SETID', stream, group, position, read))
   end
 end
 return {erased, unfinished}

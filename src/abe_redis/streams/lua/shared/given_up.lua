@@ -3,9 +3,8 @@
 -- put back if it is named here.
 --
 -- The records hold it in one field for an hour, the newest last, one step per line: a number that grows, what
--- it is, and the consumer. It is ids with commas between them; `<=` with an id, for all entries up to there;
--- or `-`, which names none: the entries are gone from the stream, and the consumer shall only look. When they
--- take too much room, the oldest go first.
+-- it is, and the consumer. It is ids with commas between them; or `<=` with an id, for all entries up to
+-- there. When they take too much room, the oldest go first.
 
 -- include: ids
 -- include: record_lines
@@ -25,13 +24,13 @@ local function write_given_up(records, group, said)
   record_lines(records, 'taken ' .. group, said == '' and {} or {said})
 end
 
--- Notes what was taken from each of some consumers: ids, or one of the others.
-local function note_given_up(records, group, taken, names)
+-- Notes what was taken from consumers, by their names: ids, or `<=` with one.
+local function note_given_up_by(records, group, taken)
   local time, said, lines = redis.call('TIME'), given_up_of(records, group), {}
   local now = time[1] * 1000000 + time[2]
   local newest = tonumber(string.match('\n' .. said, '.*\n(%d+) [^\n]*\n$') or 0)
-  for _, name in ipairs(#taken > 0 and names or {}) do
-    local line = string.format('%.0f %s %s\n', math.max(now, newest + 1), table.concat(taken, ','), name)
+  for name, ids in pairs(taken) do
+    local line = string.format('%.0f %s %s\n', math.max(now, newest + 1), table.concat(ids, ','), name)
     if not string.find(name, '\n', 1, true) then lines[#lines + 1] = line end -- else it is none of ours
   end
   if #lines == 0 then return end
@@ -43,6 +42,13 @@ local function note_given_up(records, group, taken, names)
     first = following or #said + 1
   end
   write_given_up(records, group, string.sub(said, first) .. added)
+end
+
+-- Notes that the same was taken from each of some consumers.
+local function note_given_up(records, group, ids, names)
+  local taken = {}
+  for _, name in ipairs(#ids > 0 and names or {}) do taken[name] = ids end
+  note_given_up_by(records, group, taken)
 end
 
 -- What was taken from a consumer: a set of ids, and the last id up to which it is everything, if any.

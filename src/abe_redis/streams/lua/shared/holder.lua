@@ -46,7 +46,7 @@ end
 --   not_held  another consumer holds it
 --   unknown   nobody holds it; somebody may have finished it
 --   deleted   as `dropped`, but the stream does not have the entry any more, or does not exist
---   given_up  as `dropped`, but a person took it from the consumer: see `given_up`
+--   given_up  as `dropped` or `deleted`, but a person took it from the consumer: see `given_up`
 --   no_group  the group does not exist
 local function holder(stream, group, consumer, id, sure, records, in_hand)
   local rows = redis.pcall('XPENDING', stream, group, id, id, 1)
@@ -61,6 +61,6 @@ local function holder(stream, group, consumer, id, sure, records, in_hand)
   local others_took_it, may_be = reclaimed_by_others(records, group, consumer, id)
   may_be = may_be and not (left and not records)
   if others_took_it or not (sure or (left or in_hand) and not may_be) then return 'unknown', 0 end
-  if #redis.call('XRANGE', stream, id, id) == 0 then return 'deleted', 0 end
-  return records and is_given_up(records, group, consumer, id) and 'given_up' or 'dropped', 0
+  if records and is_given_up(records, group, consumer, id) then return 'given_up', 0 end
+  return #redis.call('XRANGE', stream, id, id) == 0 and 'deleted' or 'dropped', 0
 end
