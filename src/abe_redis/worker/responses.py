@@ -36,11 +36,16 @@ async def respond(queue: Queue, stream: str, event: Event, result: Any) -> None:
         slot.responds_to = stream
     while True:
         try:
-            await queue.publish_event(stream, response, event_id=event_id)
+            published = await queue.publish_event(stream, response, event_id=event_id)
         except (RedisUnavailableError, RedisRefusedError, OutboxError) as error:
             if not is_told:
                 _LOG.error("%s The result of event %s of %r waits.", error, event.id, event.stream)
                 is_told = True
             await anyio.sleep(_PAUSE_SECONDS)
         else:
+            if published.duplicate:
+                _LOG.info(
+                    "The result of event %s of %r is not published: an earlier one is in %r.",
+                    *(event.id, event.stream, stream),
+                )
             return

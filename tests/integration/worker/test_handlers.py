@@ -21,6 +21,8 @@ from abe_redis import (
     Retry,
     slack_event,
 )
+from abe_redis.operations.groups import Groups
+from abe_redis.operations.scope import Scope
 from abe_redis.sanitize.exceptions import describe
 from tests.integration.conftest import MakeBackend, log_says, pending, until
 from tests.integration.worker.worker_at_work import at_work, letters, nothing_pending, publish
@@ -161,6 +163,23 @@ async def test_a_handlers_result_is_published_once(make_backend: MakeBackend, re
     answer = json.loads(fields[b"data"])
     assert answer["result"] == {"double": 42}
     assert answer["stream"] == "slack_events"
+
+
+async def test_the_log_says_when_a_later_result_of_the_same_event_is_not_published(
+    make_backend: MakeBackend, redis: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    backend = make_backend()
+
+    async def handle(event: Event) -> str:
+        return "a result"
+
+    await publish(backend, 1)
+    caplog.set_level("INFO", "abe_redis.worker")
+    async with at_work(EventWorker(backend, handle, group="g", respond_to="answers")):
+        await until(nothing_pending(redis))
+        await Groups(Scope(make_backend())).replay("slack_events", "g")
+        await until(lambda: log_says(caplog, "is not published: an earlier one is in 'answers'"))
+    assert await redis.xlen("answers") == 1
 
 
 @pytest.mark.promise("its handler does not run again because Redis does not take the result")
