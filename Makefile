@@ -96,13 +96,14 @@ sizing: $(SYNCED) ## what many workspaces cost, into docs/scaling.md, in about s
 soak: $(SYNCED) ## what a million events and a hundred thousand dead letters cost, into docs/scaling.md, in about five minutes
 	.venv/bin/python -m benchmarks.soak --page docs/scaling.md $(ARGS)
 
-check: $(SYNCED) ## formatting, lint and types, of the Lua scripts too; who imports whom
+check: $(SYNCED) ## formatting, lint and types, of the Lua scripts too; who imports whom, and how long files are
 	.venv/bin/ruff format --check
 	.venv/bin/ruff check
 	@mkdir -p .cache/imports
 	.venv/bin/lint-imports --cache-dir .cache/imports --no-logo
 	.venv/bin/mypy
 	.venv/bin/python scripts/check_lua.py
+	.venv/bin/python -m pytest -q tests/unit/test_house.py
 
 format: $(SYNCED) ## what ruff can put right by itself
 	.venv/bin/ruff check --fix-only
