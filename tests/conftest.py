@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import long_first
 from tests.needs import needed
 from tests.server_binaries import any_binary, system_binary
 from tests.servers import Server, Servers
@@ -75,8 +76,12 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if config.getoption("--topology") == "server":
-        return
+    if config.getoption("--topology") != "server":
+        _choose(config, items)
+    long_first.spread(items, int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
+
+
+def _choose(config: pytest.Config, items: list[pytest.Item]) -> None:
     chosen = [
         item
         for item in items
@@ -171,9 +176,9 @@ def _any_binary() -> Path:
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Twice the cores and two more: most tests wait for processes and servers, which leaves cores idle.
+    """Twice the cores and some more: most tests wait for processes and servers, which leaves cores idle.
 
     Several servers behind each worker, which watch each other, keep busy what that leaves.
     """
-    more = 2 if config.getoption("--topology") == "server" else 0
+    more = 4 if config.getoption("--topology") == "server" else 0
     return 2 * (os.cpu_count() or 1) + more

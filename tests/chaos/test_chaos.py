@@ -9,6 +9,7 @@ from tests.chaos.run import Run
 from tests.server_binaries import any_binary
 
 
+@pytest.mark.long
 @pytest.mark.promise("Each group processes an accepted event at least once.")
 def test_nothing_is_lost_and_nothing_is_left() -> None:
     binary = any_binary()
@@ -21,6 +22,7 @@ def test_nothing_is_lost_and_nothing_is_left() -> None:
     assert account.violations == []
 
 
+@pytest.mark.long
 def test_the_loop_that_acks_first_loses_some() -> None:
     binary = any_binary()
     assert binary is not None

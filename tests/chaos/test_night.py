@@ -1,8 +1,11 @@
 """The short form of `make night`: no process ends, the promise is kept, and `stats` names each cause."""
 
+import pytest
+
 from tests.chaos.night import play
 
 
+@pytest.mark.long
 def test_an_operators_night_ends_no_process_and_loses_nothing() -> None:
     night = play(events=200)
     assert night.accepted - night.given_up <= night.done

@@ -301,6 +301,7 @@ def test_the_doctor_is_content_with_this_redis(debian_redis: Servers) -> None:
 
 
 @NEEDS_SLACK_MCP
+@pytest.mark.long
 def test_the_images_steps_install_what_the_services_start(tmp_path: Path) -> None:
     """As far as that goes without an engine: what is copied, the commands, and what comes out of them."""
     (tree,) = (stage for stage in instructions() if ("FROM", "uv AS tree") in stage)

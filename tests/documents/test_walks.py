@@ -45,6 +45,7 @@ def git_finds_this_tree(tmp_path: Path) -> dict[str, str]:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the tutorial's shell is that of Linux and macOS")
+@pytest.mark.long
 @pytest.mark.timeout(20 * PATIENCE)  # it downloads and builds what it installs
 def test_the_tutorial_from_a_bare_machine_to_a_working_bot(
     tmp_path: Path, git_finds_this_tree: dict[str, str]
