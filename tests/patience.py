@@ -10,6 +10,11 @@ PATIENCE = 120.0
 pytest's own limit, so that the failure says what did not happen."""
 
 
+def pause(took: float) -> float:
+    """Seconds until a condition is asked again, by how long asking took: others need the time, too."""
+    return min(max(0.02, 2 * took), 0.3)
+
+
 def whole_lines(path: Path) -> list[str]:
     """What another process has written so far, as far as its lines are whole; nothing without a file."""
     try:

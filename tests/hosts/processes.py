@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.patience import PATIENCE
+from tests.patience import PATIENCE, pause
 
 
 class ProcessError(RuntimeError):
@@ -127,10 +127,12 @@ class Child:
 def until[Found](condition: Callable[[], Found], what: str, *, seconds: float = PATIENCE) -> Found:
     """Wait until the condition gives something true, and return that."""
     deadline = time.monotonic() + seconds
+    asked = time.monotonic()
     while not (found := condition()):
         if time.monotonic() > deadline:
             raise ProcessError(f"waited {seconds} s for {what} in vain")
-        time.sleep(0.02)
+        time.sleep(pause(time.monotonic() - asked))
+        asked = time.monotonic()
     return found
 
 

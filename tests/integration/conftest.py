@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from abe_redis import Event, EventStream, RedisMessageQueueBackend, Settings
 from abe_redis.client.connections import Connections
 from tests.integration.agents import Ask, asking, server
-from tests.patience import PATIENCE
+from tests.patience import PATIENCE, pause
 
 
 class MakeBackend(Protocol):
@@ -67,8 +67,10 @@ async def take_one(events: EventStream, *, seconds: float = PATIENCE) -> Event:
 async def until(condition: Callable[[], Awaitable[Any]], *, seconds: float = PATIENCE) -> Any:
     """Wait until the condition gives something true, and return that."""
     with anyio.fail_after(seconds):
+        asked = anyio.current_time()
         while not (found := await condition()):
-            await anyio.sleep(0.02)
+            await anyio.sleep(pause(anyio.current_time() - asked))
+            asked = anyio.current_time()
         return found
 
 
