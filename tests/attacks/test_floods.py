@@ -53,9 +53,9 @@ async def test_a_read_of_what_is_large_stays_short_and_lets_others_have_their_tu
         await redis.xadd(STREAM, {"data": data})
     ask = asking(server(make_backend()))
     began = time.thread_time()
-    for _ in range(EVENTS):
+    for _ in range(EVENTS // 10):
         json.loads(data)
-    decoding = time.thread_time() - began
+    decoding = 10 * (time.thread_time() - began)
     turns, is_done = 0, False
 
     async def count_turns() -> None:

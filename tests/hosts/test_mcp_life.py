@@ -49,7 +49,7 @@ def test_the_end_of_stdin_ends_it_and_gives_leases_back(
 def test_a_signal_ends_it_and_gives_leases_back(
     version: str, number: int, start: Start, server: Server, redis_url: str
 ) -> None:
-    child = start(environments.mcp_sdk(version), *SERVE, variables={"REDIS_URL": redis_url})
+    child = start(environments.mcp_sdk(version), *SERVE, variables={"REDIS_URL": redis_url}, forked=True)
     holding_a_lease(child)
     child.signal(number)  # while stdin is open
     assert child.wait() == 128 + number

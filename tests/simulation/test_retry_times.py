@@ -202,12 +202,12 @@ def test_many_postponed_events_are_looked_for_together(monkeypatch: pytest.Monke
 
     monkeypatch.setattr(reclaims, "reclaim", counted)
     with scene() as at:
-        at.delays = {number: 1 + number / 400 for number in range(400)}
+        at.delays = {number: 1 + number / 400 for number in range(200)}
         at.worker(concurrency=8)
         at.run(3)
-        at.publish(*range(400))
+        at.publish(*range(200))
         at.run(20)
-        assert len(at.began) == 400
+        assert len(at.began) == 200
         assert {len(times) for times in at.began.values()} == {6}
     assert looks[0] < 25 / STEP_SECONDS + found[0]
-    assert found[0] < 5 * 400, "one look takes more than one event"
+    assert found[0] < 5 * 200, "one look takes more than one event"

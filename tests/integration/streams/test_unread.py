@@ -127,7 +127,7 @@ async def test_an_operator_who_wants_it_gets_plain_maxlen(
 
 async def destroyed(make_backend: MakeBackend, redis: Redis, *, unfinished: int) -> None:
     """A group that had finished 15 events, and was destroyed by somebody."""
-    backend = make_backend(redis_stream_maxlen=20)
+    backend = make_backend(redis_stream_maxlen=20, redis_stream_lease_seconds=2)
     await backend.publish_many(TOPIC, events(15 + unfinished))
     async with backend.consume() as stream:
         await take(stream, 16)
@@ -152,7 +152,8 @@ async def test_a_destroyed_group_whose_floor_is_recorded_is_waited_for(
     publisher = make_backend(redis_stream_maxlen=20)
     for event in events(30, first=200):
         await publisher.publish(TOPIC, event)
-    assert await numbers(make_backend(), 215) == list(range(15, 230))
+    backend = make_backend(redis_stream_lease_seconds=2)
+    assert await numbers(backend, 215) == list(range(15, 230))
 
 
 async def test_a_group_that_had_finished_nothing_is_waited_for_too(

@@ -45,6 +45,7 @@ async def one_event(make_backend: MakeBackend, redis: Redis) -> AsyncIterator[tu
         await until_true(lambda: handler.began)
         ((entry_id, _),) = await pending_of(redis)
         yield handler, entry_id
+        await redis.hset(names.leases(TOPIC, "default"), AGENT, "1000 1")  # its lease is over
         await redis.xgroup_delconsumer(TOPIC, "default", AGENT)
         await until_true(lambda: handler.began == [0, 0])
     assert await redis.hget(names.records(TOPIC), "lost default") is None
