@@ -99,7 +99,7 @@ def search(mutant: Mutant, directory: Path, *, schedules: int = 50) -> str:
         What the simulator says.
     """
     source = directory / "src"
-    shutil.copytree(ROOT / "src", source, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "src", source)  # also what was compiled of the files that are not changed
     for name, old, new in ((mutant.path, mutant.old, mutant.new), *mutant.also):
         path = source / "abe_redis" / name
         text = path.read_text(encoding="utf-8")

@@ -39,8 +39,14 @@ def listening(app: Any, listener: Any) -> Any:
     return app
 
 
-@pytest.mark.parametrize("payload", ASKING.values(), ids=ASKING)
-@pytest.mark.parametrize("answer", ANSWERS, ids=str)
+@pytest.mark.parametrize(
+    ("payload", "answer"),
+    [
+        pytest.param(payload, answer, id=f"{kind}-{answer}")
+        for number, (kind, payload) in enumerate(ASKING.items())
+        for answer in (ANSWERS[number % 5], ANSWERS[(number + 2) % 5])
+    ],
+)
 async def test_a_listener_may_handle_itself_that_its_answer_comes_too_late(
     bots: Bots, payload: dict[str, Any], answer: dict[str, Any]
 ) -> None:
