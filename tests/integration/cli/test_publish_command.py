@@ -119,9 +119,11 @@ def test_publish_says_why_an_event_waits_in_the_outbox(
     assert "slack_events: waits in the outbox as outbox-1 until Redis takes it." in full.stdout
     assert "has no memory left" in full.stdout
     assert "could not be reached" not in full.stdout
+    monkeypatch.setenv("REDIS_OUTBOX", str(tmp_path / "another"))  # else it may wait for the first event
     assert "has no memory left" in json.loads(run("publish", '{"n": 2}', "--json").stdout)["reason"]
     assert "of its memory (maxmemory)" in run("stats").stdout
     own_server.stop()
+    monkeypatch.setenv("REDIS_OUTBOX", str(tmp_path / "a third"))
     assert "could not be reached" in run("publish", '{"n": 3}').stdout
 
 

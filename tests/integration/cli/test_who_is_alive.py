@@ -129,7 +129,8 @@ async def test_agents_and_stats_say_the_same(client: redis.Redis, start: Start, 
 def test_who_ended_with_a_retry_to_come_is_not_alive(client: redis.Redis, start: Start) -> None:
     """The retry is pending under its name until it is due, so that its name stays."""
     client.xadd(STREAM, {"data": '{"n": 2}'})
-    worker = start("bot:fails", by="start", REDIS_STREAM_LEASE_SECONDS="300")
+    delay = ("--retry-first", "3600", "--retry-most", "3600")
+    worker = start("bot:fails", *delay, by="start", REDIS_STREAM_LEASE_SECONDS="300")
     until(lambda: client.zcard(names.due(STREAM, GROUP)) == 1, "the retry to be postponed")
     until(lambda: is_alive(worker), "it to be alive")
     worker.signal(signal.SIGTERM)
