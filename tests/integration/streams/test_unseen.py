@@ -3,7 +3,7 @@
 import pytest
 from redis.asyncio import Redis
 
-from abe_redis.streams import acks, groups, manage, names, owners
+from abe_redis.streams import acks, groups, manage, names, owners, release
 from abe_redis.streams.lease import Portion
 from abe_redis.streams.owners import Owner
 from tests.integration.on_streams import A, fill, hold, now_ms, recorded, rows
@@ -103,13 +103,17 @@ async def lease_of(redis: Redis, *consumers: str) -> None:
     await redis.hset(names.leases(A, "g"), mapping=dict.fromkeys(consumers, f"5000 {now:.0f}"))
 
 
+@pytest.mark.parametrize("removed", ["dead", "abe:nobody"])
 @pytest.mark.parametrize("is_noticed_first", [False, True])
 async def test_what_vanishes_while_it_is_loaded_is_loaded_too(
-    commands: Redis, monkeypatch: pytest.MonkeyPatch, is_noticed_first: bool
+    commands: Redis, monkeypatch: pytest.MonkeyPatch, is_noticed_first: bool, removed: str
 ) -> None:
-    """Whether it is put back before the next page, or by it."""
+    """Whether it is put back before the next page, or by it; and whether it had been given back before."""
     monkeypatch.setattr(owners, "_MOST_LOADED", 100)
     ids = await hold(commands, A, 350, by="dead")
+    if removed == "abe:nobody":
+        known = dict.fromkeys(((A, entry_id) for entry_id in ids), 1)
+        assert await release.release(commands, "g", "dead", [A], known, everything=False) == len(ids)
     await lease_of(commands, "dead", "me")
     await groups.record_progress(commands, [A], "g")
     await owners.own(commands, ME, [A])
@@ -117,7 +121,7 @@ async def test_what_vanishes_while_it_is_loaded_is_loaded_too(
     assert loaded is not None
     found = [entry.id for entry, _ in loaded.entries]
     assert found == ids[:100]
-    assert await commands.xgroup_delconsumer(A, "g", "dead") == 250
+    assert await commands.xgroup_delconsumer(A, "g", removed) == 250
     if is_noticed_first:
         await groups.record_progress(commands, [A], "g")
     while loaded.rest is not None:

@@ -23,7 +23,7 @@ local refused = out_of_turn(records, ARGV[6], ARGV[7], ARGV[8])
 if refused then return refused end
 local of = group_of(stream, group)
 if not of then return redis.error_reply('NOGROUP No such consumer group') end
-local replayed, last, bound = 0, false, ARGV[9] or of['last-delivered-id']
+local replayed, last, bound = {}, false, ARGV[9] or of['last-delivered-id']
 
 local function is_in_range(id)
   local found = string.match(id, '^%d+%-%d+$') and redis.call('XREVRANGE', stream, id, first, 'COUNT', 1)[1]
@@ -47,9 +47,9 @@ for _, entry in ipairs(redis.call('XRANGE', stream, from, to, 'COUNT', step)) do
   last = id
   if #redis.call('XPENDING', stream, group, id, id, 1) == 0 and not is_left_alone(fields) then
     redis.call('XCLAIM', stream, group, nobody_again, 0, id, 'TIME', 0, 'RETRYCOUNT', 0, 'FORCE', 'JUSTID')
-    note_back(records, group, id, 0)
-    replayed = replayed + 1
+    replayed[#replayed + 1] = in_a_note(id, 0)
   end
 end
+note_all_back(records, group, replayed)
 note_turn(records, ARGV[7])
-return {replayed, last, bound}
+return {#replayed, last, bound}

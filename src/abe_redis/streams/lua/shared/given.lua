@@ -7,6 +7,7 @@
 -- include: facts
 -- include: ids
 -- include: note_gone
+-- include: put_backs
 -- include: record_lines
 -- include: settled
 local given_lists, given_news = {}, {} -- per group of the records
@@ -67,7 +68,7 @@ local function put_back_given(stream, records, group)
   if not next(given) then return end
   local count = count_given(stream, group)
   if count and count > 0 then return end
-  local of = not count and group_of(stream, group)
+  local of, back = not count and group_of(stream, group), {}
   for id, deliveries in pairs(given) do
     local is_dropped = of and not before(of['last-delivered-id'], id)
       and #redis.call('XPENDING', stream, group, id, id, 1) == 0
@@ -79,7 +80,9 @@ local function put_back_given(stream, records, group)
     else
       redis.call('XCLAIM', stream, group, nobody, 0, id,
         'TIME', 0, 'RETRYCOUNT', deliveries, 'FORCE', 'JUSTID')
-      note_back(records, group, id, deliveries)
+      back[#back + 1] = in_a_note(id, deliveries)
     end
   end
+  note_all_back(records, group, back)
+  if #back > 0 then note_put_back(records, group) end
 end

@@ -24,7 +24,7 @@ local function may_miss(known, pending, records, group, of, gone)
   local expected = known.pending + given
   for _, field in ipairs(fields) do
     local mark, count = string.sub(field, 1, 1), tonumber(string.match(field, ' (%d+)$') or 0)
-    if mark == '+' then expected = expected + 1
+    if mark == '+' then expected = expected + count
     elseif mark ~= '=' and mark ~= '-' then expected = expected - count end
   end
   if gone == nil then gone = redis.call('HGET', records, 'gone ' .. group) end

@@ -31,7 +31,15 @@ local function note_settled(pending, ids, mark, is_listed)
   if type(written) ~= 'number' then redis.call('PEXPIRE', pending, 0) end
 end
 
--- Notes that an entry is pending again, with its number of deliveries.
+-- An entry that is pending again, with its number of deliveries, as the mark '+' notes it.
+local function in_a_note(id, deliveries) return string.format('%s %.0f', id, deliveries) end
+
+-- Notes what is pending again, all in one batch.
+local function note_all_back(records, group, notes)
+  note_settled(beside(records, 'pending', group), notes, '+')
+end
+
+-- Notes that an entry is pending again.
 local function note_back(records, group, id, deliveries)
-  note_settled(beside(records, 'pending', group), {string.format('%s %.0f', id, deliveries)}, '+')
+  note_all_back(records, group, {in_a_note(id, deliveries)})
 end

@@ -26,14 +26,9 @@
 -- include: missing
 -- include: given
 -- include: note_gone
+-- include: put_backs
 -- include: skipped
 local most_behind = 10000
-
--- How often vanished entries of a group were put back. An owner that was loading them page by page (see
--- `load`) finds by this that it may have missed some.
-local function put_backs_of(records, group)
-  return tonumber(redis.call('HGET', records, 'put back ' .. group) or 0)
-end
 
 -- The consumers of ours that are not there, or nil: they vanished, or have not read yet. Those that are there
 -- and have recorded their leases lately. And whether others than ours are there.
@@ -163,6 +158,6 @@ local function put_back_vanished(stream, records, due, leases, pending, group, n
     redis.call('HDEL', records, 'known ' .. group)
     lost = lost + uncertain
   end
-  if count > 0 then redis.pcall('HINCRBY', records, 'put back ' .. group, 1) end
+  if count > 0 then note_put_back(records, group) end
   return count, lost, math.max(0, uncertain)
 end
