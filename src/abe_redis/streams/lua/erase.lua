@@ -6,7 +6,8 @@
 --
 -- Whoever holds an erased entry is told that a person took it, so that it does not count as lost: nobody
 -- removed it by accident. What somebody dropped with a consumer is put back before, as it may be among these
--- entries; it is nobody's, and every consumer may have it in flight.
+-- entries; it is nobody's, and every consumer may have it in flight. The list of what is pending stays, with
+-- these noted as settled: somebody may drop the rest with a consumer later (see `vanished`).
 --
 -- KEYS  the stream, its records
 -- ARGV  1 to count only, and change nothing (else 0); then ids of entries
@@ -20,8 +21,8 @@
 -- include: ids
 -- include: known
 -- include: nobody
--- include: note_gone
 -- include: position
+-- include: settled
 -- include: untouched
 local stream, records = KEYS[1], KEYS[2]
 local only_count = ARGV[1] == '1'
@@ -32,8 +33,9 @@ local function take_out(id)
   return redis.call('XDEL', stream, id) == 1
 end
 
--- By group: what each consumer held of it; and what is nobody's though it was not released.
-local taken, put_back = {}, {}
+-- By group: what each consumer held of it; what is nobody's though it was not released; and everything that
+-- was pending.
+local taken, put_back, settled = {}, {}, {}
 
 local function note_holder(group, id, name, idle)
   if not nobodys[name] then
@@ -49,11 +51,10 @@ local function take_from(group, id)
   if only_count then return row ~= nil end
   if row then note_holder(group, id, row[2], row[3]) end
   note_given(records, group, id)
-  redis.call('HDEL', records, 'known ' .. group)
   redis.pcall('ZREM', beside(records, 'due', group), id)
   redis.pcall('HDEL', beside(records, 'reasons', group), id)
   if redis.call('XACK', stream, group, id) == 0 then return false end
-  remember_gone(records, group, id)
+  table.insert(settled[group], id)
   return true
 end
 
@@ -61,7 +62,7 @@ for i, row in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
   local of = facts(row)
   local _, removed = put_back_dropped(stream, records, of)
   groups[i], of.unread, of.removed = of, 0, removed
-  taken[of['name']], put_back[of['name']] = {}, {}
+  taken[of['name']], put_back[of['name']], settled[of['name']] = {}, {}, {}
 end
 
 for i = 2, #ARGV do
@@ -110,10 +111,12 @@ for _, of in ipairs(groups) do
   local group = of['name']
   if #put_back[group] > 0 then note_all_holders(of, put_back[group]) end
   if next(taken[group]) then note_given_up_by(records, group, taken[group]) end
+  note_settled(beside(records, 'pending', group), settled[group])
   if of.unread > 0 then
     local position = behind_gap(of['last-delivered-id'], of.gap)
     local read = of['entries-read'] and of['entries-read'] + of.unread
     redis.call(to_position('SETID', stream, group, position, read))
+    note_passed(records, group, of['last-delivered-id'], position, of.unread)
   end
 end
 return {erased, unfinished}

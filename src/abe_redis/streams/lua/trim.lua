@@ -27,6 +27,7 @@
 -- include: nobody
 -- include: ids
 -- include: position
+-- include: settled
 local maxlen, step, idle_ms = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local takes_unread = ARGV[4] == '1'
 local now, seconds = now_ms(), redis.call('TIME')[1]
@@ -72,18 +73,19 @@ end
 local function give_up(stream, records, of, entries, cut)
   if cut == '0-0' then return 0 end -- nothing comes before it, and Redis refuses to be asked
   if of.floor then return give_up_destroyed(records, of, entries, cut) end
-  local last, lost = of['last-delivered-id'], 0
+  local last, lost = of['last-delivered-id'], {}
   local unread = count_between(entries, last, cut)
   for _, row in ipairs(redis.call('XPENDING', stream, of['name'], '-', '(' .. cut, 2 * #entries)) do
-    lost = lost + redis.call('XACK', stream, of['name'], row[1])
+    if redis.call('XACK', stream, of['name'], row[1]) == 1 then lost[#lost + 1] = row[1] end
     if row[2] == nobody then note_given(records, of['name'], row[1]) end
   end
+  note_settled(beside(records, 'pending', of['name']), lost)
   if unread > 0 and of['entries-read'] then
     redis.call(to_position('SETID', stream, of['name'], last, of['entries-read'] + unread))
+    note_passed(records, of['name'], last, last, unread)
   end
-  if lost + unread > 0 then redis.call('HINCRBY', records, 'lost ' .. of['name'], lost + unread) end
-  redis.call('HDEL', records, 'known ' .. of['name'])
-  return lost + unread
+  if #lost + unread > 0 then redis.call('HINCRBY', records, 'lost ' .. of['name'], #lost + unread) end
+  return #lost + unread
 end
 
 -- Where a group had finished when that was last recorded, if one of its consumers has vanished since, or if

@@ -53,6 +53,17 @@ local function known_of(records, group)
   return said and known_in(said)
 end
 
+-- Notes that one of our own commands counts so many entries as given to the group that it was not given, and
+-- moves it past those of them that lie directly behind its position.
+local function note_passed(records, group, from, to, count)
+  local position, pending, read, rest =
+    string.match(redis.call('HGET', records, 'known ' .. group) or '', '^(%S+) (%d+) (%d+) (.*)$')
+  if not position then return end
+  if position == from then position = to end
+  redis.pcall('HSET', records, 'known ' .. group,
+    string.format('%s %s %.0f %s', position, pending, read + count, rest))
+end
+
 -- Notes that one of our own commands removed a consumer that held nothing.
 local function note_left(records, group, name)
   local said = redis.call('HGET', records, 'known ' .. group)
