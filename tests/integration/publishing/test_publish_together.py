@@ -1,6 +1,7 @@
 """Events that are published together: they share commands, in order, each with its own answer."""
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from abe_redis.errors import (
     PayloadError,
     RedisRefusedError,
 )
+from abe_redis.streams import seen
 from tests.integration.conftest import MakeBackend, until
 from tests.integration.publishing.envelopes import envelope
 from tests.servers import Server
@@ -33,6 +35,26 @@ async def test_one_caller_keeps_its_order(backend: RedisMessageQueueBackend, red
         await backend.publish("slack_events", {"n": number})
     entries: Any = await redis.xrange("slack_events")
     assert [fields[b"data"] for _, fields in entries] == [b'{"n":%d}' % number for number in range(50)]
+
+
+async def test_kinds_in_turn_whose_ids_are_over_keep_their_order(
+    make_backend: MakeBackend, redis: Redis
+) -> None:
+    """What one command cannot add is sent again: what comes behind it in its stream waits for that."""
+    queue = make_backend(redis_stream_dedup_seconds=1)
+    await queue.publish("slack_events", {"n": "first"})
+    earlier = await queue.publish_many("slack_events", [envelope(number) for number in range(8)])
+    for number in range(8):  # they stay where they are remembered, though their time is over
+        await redis.persist(seen.buckets("slack_events", f"event:Ev{number}", seen.View(0, 0))[0])
+    over = int(earlier[-1].id.partition("-")[0]) / 1000 + 1.1
+    while time.time() < over:
+        await anyio.sleep(0.1)
+    await queue.publish("slack_events", {"n": "then"})
+    asked = [each for number in range(8) for each in (envelope(number, n=2 * number), {"n": 2 * number + 1})]
+    added = await queue.publish_many("slack_events", asked)
+    assert not any(one.duplicate for one in added)
+    entries: Any = await redis.xrange("slack_events", min=added[0].id)
+    assert [json.loads(fields[b"data"])["n"] for _, fields in entries] == list(range(16))
 
 
 async def test_events_published_at_the_same_time_share_commands(own_server: Server) -> None:

@@ -1,6 +1,6 @@
 -- Adds entries as `publish` does, in fewer steps, to streams whose state is what the caller says, and where
 -- keys of earlier versions do not count. What is not so simple is left to `publish`, with all that stands
--- behind it in its run, so that entries stay in order.
+-- behind it in its stream, so that entries stay in order.
 --
 -- KEYS  per run of entries: their stream, its state; per entry its bucket, and those at the levels below
 -- ARGV  how many entries a stream may have;
@@ -12,7 +12,7 @@
 local call = redis.call
 local hard_maxlen = tonumber(ARGV[1])
 local key, word = 1, 2 -- where the next are
-local answers = {}
+local answers, is_left = {}, {}
 
 -- include: seldom
 while KEYS[key] do
@@ -21,7 +21,7 @@ while KEYS[key] do
   local lasting, words = ARGV[word + 3], tonumber(ARGV[word + 4])
   key, word = key + 2, word + 5
   local length = call('GET', state) == said and redis.pcall('XLEN', stream)
-  local is_simple = type(length) == 'number' and length > 0
+  local is_simple = type(length) == 'number' and length > 0 and not is_left[stream]
   local before, line = is_simple and length or 0, #answers + 1
   answers[line] = before
   for _ = 1, entries do
@@ -55,6 +55,6 @@ while KEYS[key] do
     key, word = key + 1 + below, word + 2 + words
     answers[#answers + 1] = answer or '?'
   end
-  if not is_simple then answers[line] = '?' .. answers[line] end
+  if not is_simple then answers[line], is_left[stream] = '?' .. answers[line], true end
 end
 return table.concat(answers, '\n')

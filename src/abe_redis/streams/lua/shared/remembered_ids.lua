@@ -10,7 +10,7 @@
 -- below LEVEL, and EARLIER until when the keys of earlier versions count; 0 when they are not any more.
 
 -- include: id_bucket
-local FULL, CROWDED, DAY = 96, 72, 24 * 60 * 60 * 1000
+local FULL, CROWDED = 96, 72
 
 -- The stream at hand.
 local state, said, state_expires, level, lowest, below, earlier, is_news
@@ -33,8 +33,8 @@ local function read_state(key, length, ms)
 end
 
 local function keep_state()
-  said = table.concat({state_expires, level, lowest, below, earlier}, ' ')
-  redis.call('SET', state, said, 'PXAT', state_expires)
+  said = string.format('%.0f %d %d %.0f %.0f', state_expires, level, lowest, below, earlier)
+  redis.call('SET', state, said, 'PXAT', string.match(said, '^%d+'))
   is_news = false
 end
 

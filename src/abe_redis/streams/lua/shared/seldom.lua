@@ -14,7 +14,7 @@ local function seldom(...)
   local expires, at = remember_and_put_off(bucket, lasting, due, id, entry, mark)
   local state_expires, rest = string.match(said, '^(%d+)(.*)$')
   if expires > tonumber(state_expires) then
-    expires = 2 * expires - at
+    expires = string.format('%.0f', 2 * expires - at)
     redis.call('SET', state, expires .. rest, 'PXAT', expires)
   end
 end
