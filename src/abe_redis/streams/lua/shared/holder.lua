@@ -36,7 +36,8 @@ end
 
 -- Answers the relation of the consumer to an entry, the entry's number of deliveries, and whether the entry
 -- was released. Without `records`, a forgotten consumer counts as removed:
---   held      the entry is pending under its name, or was put back for it
+--   held      the entry is pending under its name, or was put back for it; or a person released it, and
+--             the consumer does not know of that yet
 --   dropped   nobody holds the entry, but the consumer did, and no other consumer took it: its lease
 --             certainly lasts (`sure`), or nobody may have taken the entry from it, and somebody removed the
 --             consumer together with all its entries, or the consumer has not released it (`in_hand`). `sure`
@@ -55,8 +56,10 @@ local function holder(stream, group, consumer, id, sure, records, in_hand)
   end
   local row = rows[1]
   if row and row[2] == consumer then return 'held', row[4] end
-  local left = (not row or row[2] == nobody) and removed(stream, records, group, consumer)
+  local left = (not row or nobodys[row[2]]) and removed(stream, records, group, consumer)
   if row and row[2] == nobody then return 'held', row[4], row[3] > ten_years_ms end
+  local is_put_off = records and row and row[2] == nobody_yet and is_given_up(records, group, consumer, id)
+  if is_put_off then return 'held', row[4], true end
   if row then return 'not_held', row[4] end
   local others_took_it, may_be = reclaimed_by_others(records, group, consumer, id)
   may_be = may_be and not (left and not records)
