@@ -1,5 +1,6 @@
 """The promises of workers, through the public doors."""
 
+import threading
 from collections import Counter
 from typing import Any
 
@@ -56,6 +57,27 @@ async def test_a_failure_means_what_the_policy_says(
     await run_until(worker, lambda: worker.failed == deliveries)
     assert seen == list(range(1, deliveries + 1))
     assert await reasons(backend) == buried
+
+
+async def test_an_event_is_not_begun_again_beside_a_function_that_its_worker_left_behind(make: Make) -> None:
+    begun, may_end = list[tuple[str, int]](), threading.Event()
+
+    def stay(event: Event) -> None:
+        begun.append(("left", event["n"]))
+        may_end.wait(PATIENCE)
+
+    first, second = make(), make()
+    await first.publish(TOPIC, {"n": 1})
+    try:
+        left = EventWorker(first, stay, drain_seconds=0.05)
+        await run_until(left, lambda: bool(begun))
+        await second.publish(TOPIC, {"n": 2})
+        other = EventWorker(second, lambda event: begun.append(("other", event["n"])))
+        await run_until(other, lambda: len(begun) == 2)
+    finally:
+        may_end.set()
+    assert begun == [("left", 1), ("other", 2)]
+    assert (left.given_back, other.handled) == (0, 1)
 
 
 async def test_events_of_a_stopped_handler_are_delivered_again(make: Make) -> None:

@@ -341,7 +341,7 @@ class GroupConsumer(ABC):
             if held.on_lost is not None:
                 held.on_lost()
         with anyio.move_on_after(CLOSE_SECONDS / 2):
-            while self._in_flight.at_work:
+            while not all(held.is_left for held in self._in_flight.at_work):
                 await self._handler_ended.wait()
                 self._handler_ended = asyncio.Event()
 

@@ -29,6 +29,8 @@ class Held:
     """Whether its handler and others of its worker, all beyond their limits, hold all places there."""
     has_ended: bool = False
     """Whether its cancellable handler has ended."""
+    is_left: bool = False
+    """Whether a function goes on with it, though its worker has ended: it stays under its lease."""
     opened: Event | None = None
     """The event, while a handler works on it."""
 
@@ -67,8 +69,8 @@ class Held:
 
     @property
     def is_at_work(self) -> bool:
-        """Whether a cancellable handler is working on it."""
-        return self.on_lost is not None and not self.has_ended
+        """Whether a cancellable handler is working on it, or a function that its worker has left behind."""
+        return self.is_left or (self.on_lost is not None and not self.has_ended)
 
     def lose(self) -> None:
         """Note that we no longer hold it."""

@@ -334,7 +334,7 @@ class InFlight(Leases):
 
     @property
     def at_work(self) -> list[Held]:
-        """The events whose handlers are running and can be cancelled."""
+        """The events whose handlers are running and can be cancelled, or were left behind."""
         return [held for held in self.delivered_events.values() if held.is_at_work]
 
     @property

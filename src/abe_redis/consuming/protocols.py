@@ -27,6 +27,9 @@ class InFlightEvent(Protocol):
     is_let_go: bool
     """Whether it is settled, as soon as Redis answers."""
 
+    is_left: bool
+    """Whether a function goes on with it, though its worker has ended: it is not given back."""
+
     @property
     def event(self) -> Event:
         """The event of the handler."""

@@ -140,7 +140,7 @@ class MemoryConsumer:
     def _close(self) -> None:
         self._closed = True
         for delivery in list(self._in_hand.values()):
-            if self._let_go(delivery):
+            if not delivery.is_left and self._let_go(delivery):
                 delivery.give_back()
         self._groups.changed()
 

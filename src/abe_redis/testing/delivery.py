@@ -49,6 +49,8 @@ class Delivery:
     detail: Mapping[str, str] = field(default_factory=dict)
     """A worker's facts about the failure."""
     is_of_full: bool = False
+    is_left: bool = False
+    """Whether a function goes on with it, though its worker has ended."""
 
     @property
     def lost(self) -> bool:
@@ -65,6 +67,7 @@ class Delivery:
     def give_back(self, *, due: float = 0.0) -> None:
         """Release it."""
         self.holder = self.opened = self.on_lost = None
+        self.is_left = False
         self.due = due
 
 

@@ -172,8 +172,8 @@ class EventWorker(HandlingTasks):
     async def run_until_signal(self, handler: Handler | None = None) -> None:
         """As `run`, in the main thread of a program: until SIGTERM, SIGHUP or Ctrl-C calls `shutdown`.
 
-        A second signal cancels the running handlers, and their events are given back; a coroutine that goes
-        on all the same is left behind after 3 seconds, and its event waits for its lease to end. SIGHUP is
+        A second signal cancels the running handlers, and their events are given back; a function or coroutine
+        that goes on all the same is left behind, and its event waits for its lease to end. SIGHUP is
         left alone where the program handles or ignores it, as under `nohup`. On Windows, where no program can
         wait for a signal, Ctrl-C cancels the whole program.
 

@@ -118,7 +118,6 @@ class HandlingTasks(ABC):
                     continue  # the scope left it to us: the handler has not undone a cancellation of its own
                 is_given_back = in_hand.held is not None and in_hand.outcome == "given_back"
                 if was_cancelled and is_given_back:
-                    self.given_back += not slot.is_left
                     _say_cancelled(slot, "the worker ends")
                 member.stop_fetching()  # or another task begins what waits behind this event
                 raise
@@ -185,23 +184,29 @@ class HandlingTasks(ABC):
     async def _end(
         self, member: ConsumerProtocol, held: InFlightEvent, in_hand: _InHand, slot: Slot, *, was_lost: bool
     ) -> None:
-        """Finish with an event whose handler was cancelled: wait for its thread if the worker goes on."""
+        """Finish with an event whose handler was cancelled: wait for its thread if the worker goes on.
+
+        A function that goes on at the end of the worker keeps its event until its lease ends.
+        """
         try:
             if was_lost:
                 self._note_cancelled(held, in_hand, slot)
-                if in_hand.outcome == "lost":
-                    await slot.wait()
+            if in_hand.outcome == "lost":
+                await slot.wait()
+            else:
+                await slot.wait_a_moment()
         except asyncio.CancelledError:
             member.stop_fetching()
             raise
         finally:
+            held.is_left = slot.is_kept and not held.lost
+            self.given_back += in_hand.outcome == "given_back" and not (slot.is_left or held.is_left)
             slot.leave()
             self._ended(member, held, in_hand)
 
     def _note_cancelled(self, held: InFlightEvent, in_hand: _InHand, slot: Slot) -> None:
         """Note that a handler was cancelled, though the worker goes on."""
         in_hand.outcome = "lost" if held.lost else "given_back"
-        self.given_back += not (held.lost or slot.is_left)
         why = "its lease was lost" if held.lost else "the backend is closed"
         if held.lost and slot.is_kept:
             why += (

@@ -2,7 +2,8 @@
 
 So a function keeps its event and its slot among the events at work until it ends, also beyond its time limit,
 as a coroutine does that ignores its cancellation. After a lost lease, which is renewed for no longer than
-`REDIS_STREAM_MAX_HANDLING_SECONDS`, its slot alone waits for it; at the end of the worker, it is left behind.
+`REDIS_STREAM_MAX_HANDLING_SECONDS`, its slot alone waits for it; at the end of the worker, it is left behind
+with its event, which is not given back.
 It may ask `anyio.from_thread.check_cancelled()` whether it should end.
 """
 
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
     from abe_redis.events.event import Event
 
 _LOG = logging.getLogger("abe_redis.worker.event_worker")
+
+_MOMENT_SECONDS = 0.5
+"""Time that a function gets at the end of its worker, to see that it should end."""
 
 
 class Slot:
@@ -143,16 +147,17 @@ class Slot:
         self.is_left = True
         self._overdue.end(self, is_left=True)
         self.waits_in.cancel()
-        outcome = (
-            "is not given back but delivered again when its lease ends: the handler may still work on it"
-        )
-        if self.held is not None and self.held.lost:
-            outcome = "was lost before"
         _LOG.warning(
             "The handler %s goes on although it was cancelled, as a bare `except:` lets it; this worker no "
             "longer waits for it. Its event %s.",
-            *(self, outcome),
+            *(self, self._outcome()),
         )
+
+    def _outcome(self) -> str:
+        """What became of the event of a handler that is left behind."""
+        if self.held is not None and self.held.lost:
+            return "was lost before"
+        return "is not given back but delivered again when its lease ends: the handler may still work on it"
 
     def end(self) -> None:
         """Note that a coroutine has ended."""
@@ -171,14 +176,20 @@ class Slot:
             self._overdue.begin(self)
             await asyncio.wait(list(self._threads))
 
+    async def wait_a_moment(self) -> None:
+        """Wait for the functions that end because they were let go, as they can see."""
+        if self.is_kept:
+            with anyio.CancelScope(shield=True):
+                await asyncio.wait(list(self._threads), timeout=_MOMENT_SECONDS)
+
     def leave(self) -> None:
         """Forget about the functions that were let go, and log those that go on."""
         self._overdue.end(self, is_left=self.is_kept)
         if self.is_kept:
             _LOG.warning(
                 "The handler %s goes on in a thread, which nothing can stop; this worker no longer waits for "
-                "it.",
-                self,
+                "it. Its event %s.",
+                *(self, self._outcome()),
             )
         for thread in self._threads:
             thread.cancel()

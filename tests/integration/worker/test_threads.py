@@ -175,8 +175,61 @@ async def test_the_end_of_a_worker_does_not_wait_for_a_function(
             await until_true(lambda: before in caplog.text)
             await (worker.shutdown() if how == "shutdown" else backend.close())
     assert functions.at_work[1] == 1
-    assert (worker.handled, worker.failed, worker.given_back) == (0, 0, before != LOST)
+    assert (worker.handled, worker.failed, worker.given_back) == (0, 0, 0)
     assert caplog.text.count("goes on in a thread, which nothing can stop; this worker no longer waits") == 1
+
+
+@pytest.mark.parametrize("how", ["shutdown", "close"])
+@pytest.mark.parametrize("ordered", [False, True])
+@pytest.mark.promise("A function that is still at work half a second after its worker has ended")
+async def test_an_event_stays_under_its_lease_while_its_function_goes_on(
+    make_backend: MakeBackend, redis: Redis, functions: Functions, how: str, *, ordered: bool
+) -> None:
+    """Another worker would begin it beside the function."""
+    backend = make_backend(redis_stream_lease_seconds=600)
+    await backend.publish("slack_events", {"n": 1, "type": "message", "channel": "C1"})
+    worker = EventWorker(backend, functions.handle, drain_seconds=1, ordered=ordered)
+    others = list[int]()
+    other = EventWorker(make_backend(), lambda event: others.append(event["n"]), ordered=ordered)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(worker.run)
+        await until_true(lambda: functions.begun)
+        async with at_work(other):
+            await anyio.sleep(0.3)
+            await (worker.shutdown() if how == "shutdown" else backend.close())
+            await anyio.sleep(3)  # in which the other would begin it
+    assert functions.at_work[1] == 1
+    assert not others
+    row: Any
+    (row,) = await redis.xpending_range("slack_events", "default", "-", "+", 9)
+    assert row["consumer"] != b"abe:nobody"
+    assert row["time_since_delivered"] < 600_000
+    if ordered:
+        assert await redis.exists("abe:owner:{slack_events}:default")
+
+
+@pytest.mark.parametrize("how", ["shutdown", "close"])
+async def test_a_function_that_ends_when_its_worker_does_gives_its_event_back(
+    make_backend: MakeBackend, redis: Redis, how: str
+) -> None:
+    begun, is_over = threading.Event(), threading.Event()
+
+    def handle(_: Event) -> None:
+        begun.set()
+        while not is_over.wait(0.01):
+            anyio.from_thread.check_cancelled()
+
+    backend = make_backend(redis_stream_lease_seconds=600)
+    await publish(backend, 1)
+    worker = EventWorker(backend, handle, drain_seconds=0.05)
+    with anyio.fail_after(PATIENCE):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(worker.run)
+            await until_true(begun.is_set)
+            await (worker.shutdown() if how == "shutdown" else backend.close())
+    is_over.set()
+    (row,) = await redis.xpending_range("slack_events", "default", "-", "+", 9)
+    assert (row["consumer"], worker.given_back) == (b"abe:nobody", 1)
 
 
 async def test_a_function_beyond_the_longest_handling_keeps_its_place_alone(

@@ -139,6 +139,8 @@ class OrderedConsumer(GroupConsumer):
     def ended(self, held: Held) -> None:
         unfinished = self._in_flight.delivered_events.get(held.key) is held
         super().ended(held)
+        if held.is_left:
+            return  # it keeps its stream, too
         if held.lost and unfinished and self._ownership.has(held.entry.stream, clock.now()):
             self._deliver_again(held, 0)  # it was handled for too long; the events behind it still wait
         if not self._in_flight.is_condemned(held):  # its burial comes before the delivery of those behind it
