@@ -6,7 +6,7 @@ import anyio
 import pytest
 from redis.asyncio import Redis
 
-from abe_redis.streams import acks, manage, names
+from abe_redis.streams import acks, dead, manage, names
 from abe_redis.streams.erase import erase
 from abe_redis.streams.trim import trim
 from tests.integration.on_streams import A, fill, group, recorded, rows
@@ -114,3 +114,30 @@ async def test_what_is_replayed_is_found_though_its_consumer_was_removed(command
     assert await remove(commands, "abe:replay") == len(ids)
     assert (await record(commands)).put_back == len(ids)
     assert list(await rows(commands, A)) == ids
+
+
+async def test_what_a_redriven_event_makes_pending_again_is_found_though_somebody_removes_nobody(
+    commands: Redis,
+) -> None:
+    """The redrive makes the group again that somebody destroyed, and no worker has listed that."""
+    ids = await fill(commands, A, 4)
+    await join(commands, "worker")
+    await take(commands, "worker", 4)
+    assert await dead.bury(commands, A, "g", "worker", ids[1], "poison")
+    await record(commands)
+    await commands.xgroup_destroy(A, "g")
+    letters: Any = await commands.xrange(names.dead_letters(A))
+    assert await dead.redrive(commands, A, [letters[0][0].decode()], hard_maxlen=100)
+    left = [ids[0], *ids[2:]]
+    assert list(await rows(commands, A)) == left
+    assert await remove(commands, "abe:nobody") == 3
+    assert [entry_id for entry_id, _ in await taken_over(commands, "reclaim")] == left
+
+
+async def test_the_list_and_the_leases_outlive_a_bot_that_is_switched_off_for_months(commands: Redis) -> None:
+    await fill(commands, A, 1)
+    await join(commands, "worker")
+    await take(commands, "worker", 1)
+    await record(commands)
+    for key in (names.pending(A, "g"), names.leases(A, "g")):
+        assert 89 * 86_400 < await commands.ttl(key) <= 90 * 86_400

@@ -51,7 +51,7 @@ for i = 1, #KEYS, 4 do
       if refused then return refused end
       made = position ~= '0' and 1 or 2
     end
-    if made > 0 then known = false end
+    known = known or made > 0
     if not floor then
       of = of or group_of(stream, group)
       redis.pcall('HSET', records, 'floor ' .. group, (progress_of(stream, of, info)))

@@ -1,7 +1,8 @@
 -- The lease duration of each consumer of a group, as the consumer has recorded it.
 --
--- `key` is a hash: per consumer, its lease in ms, and the time of the record in ms. It expires after a week
--- without a record, so that nothing is left of a removed group.
+-- `key` is a hash: per consumer, its lease in ms, and the time of the record in ms. It expires after 90 days
+-- without a record, so that nothing is left of a removed group, and as late as the list of what is pending
+-- (see `list_pending`), which says nothing without it.
 
 -- Records how long a consumer's leases last, at most once per lease. A server without memory takes it, too,
 -- since a script that has written something may go on: a consumer without a record seems to be another
@@ -14,7 +15,7 @@ local function say_lease(key, consumer, lease_ms, now)
     redis.pcall('HDEL', key, '') -- who may not write it goes on without
     redis.pcall('HSET', key, consumer, record)
   end
-  redis.call('PEXPIRE', key, 7 * 24 * 3600 * 1000)
+  redis.call('PEXPIRE', key, 90 * 24 * 3600 * 1000)
 end
 
 -- The record of each consumer, and the lease in ms of one without a record. That lease may be as long as

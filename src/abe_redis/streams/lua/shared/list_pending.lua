@@ -1,13 +1,14 @@
 -- Lists the pending entries of a group and its consumers, so that `vanished` can tell what somebody dropped
 -- with a consumer. What vanished since the last list must be put back before.
 --
--- A server without memory keeps the list, too, if the script has written something before.
+-- A server without memory keeps the list, too, if the script has written something before. The list outlives
+-- a bot that is switched off for some months, and expires then, as nobody may ever remove it.
 
 -- include: facts
 -- include: known
 -- include: missing
 -- include: note_gone
-local most_listed, kept_ms = 3000, 7 * 24 * 3600 * 1000
+local most_listed, kept_ms = 3000, 90 * 24 * 3600 * 1000
 local renew_ms, most_removed_one_by_one = 3600 * 1000, 1000
 local listed = 0 -- entries, by which a script tells that it has done enough for one call
 

@@ -1,7 +1,11 @@
 -- Makes a removed group again, at the last id that it was given as far as anybody knows (see
 -- `left_unfinished`). What it had not finished becomes pending under nobody's name, as if just leased: a
 -- consumer that has one takes it back with its next renewal, and the others go to any consumer after a lease.
+-- It is listed as pending at once, in case somebody drops it with that consumer, or removes the group again.
 
+-- include: beside
+-- include: clock
+-- include: list_pending
 -- include: make_group
 -- include: holder
 -- include: left_unfinished
@@ -17,5 +21,9 @@ local function make_again(stream, records, group, floor, entries_read)
   for _, id in ipairs(unfinished) do
     redis.call('XCLAIM', stream, group, nobody, 0, id, 'RETRYCOUNT', 0, 'FORCE', 'JUSTID')
   end
+  names_read[stream] = nil -- of another group
+  local of, now = group_of(stream, group), now_ms()
+  local leases, pending = beside(records, 'leases', group), beside(records, 'pending', group)
+  list_pending(stream, records, leases, pending, group, of, now)
   return nil, position
 end

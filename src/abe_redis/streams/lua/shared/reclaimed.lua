@@ -83,7 +83,7 @@ end
 local function write_reclaimed(group)
   local now = tonumber(redis.call('TIME')[1])
   for records in pairs(is_news) do
-    local listed, kept, is_said, lines = reclaimed_lists[records], {}, {}, {}
+    local all, kept, is_said, lines = reclaimed_lists[records], {}, {}, {}
     local function keep(one, upto)
       local who = one.name .. (one.taker and ' ' .. one.taker or '')
       local key = (upto and '-' or one.id) .. ' ' .. who
@@ -95,8 +95,8 @@ local function write_reclaimed(group)
         kept[#kept + 1] = is_said[key]
       end
     end
-    for at = #listed, 1, -1 do
-      local one, is_old = listed[at], #listed - at >= most_reclaimed_ids
+    for at = #all, 1, -1 do
+      local one, is_old = all[at], #all - at >= most_reclaimed_ids
       if not one.is_over and now - one.at < reclaimed_seconds then
         keep(one, one.upto or is_old and one.id or nil)
       end
