@@ -19,7 +19,6 @@ def envelope(number: int, **more: Any) -> dict[str, Any]:
     return {"type": "event_callback", "event_id": f"Ev{number}", **more}
 
 
-@pytest.mark.promise("Nothing blocks the queue")
 @pytest.mark.parametrize("far", FAR)
 async def test_they_take_events_each_once(backend: RedisMessageQueueBackend, redis: Redis, far: str) -> None:
     await redis.xadd(TOPIC, {"data": "{}"}, id=far)
