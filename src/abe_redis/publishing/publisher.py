@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 from abe_redis.client import failures
 from abe_redis.client.connections import Connections
 from abe_redis.client.passing_states import is_full
-from abe_redis.errors import AbeRedisError
+from abe_redis.errors import AbeRedisError, EmbeddedServerError
 from abe_redis.events import codec, kinds, slack
 from abe_redis.events.arrival import ARRIVAL, Arrival, check_arrival
 from abe_redis.events.identity import event_id_of, of_agent
@@ -39,6 +39,9 @@ _LOG = logging.getLogger(__name__)
 
 PUBLISH_SECONDS = 2.5
 """Time for which `publish` tries; Slack waits three seconds for the host's answer."""
+
+_IS_AWAY = (*failures.FAILURES, EmbeddedServerError)
+"""What Redis or the connection raises, or an embedded server that cannot be started."""
 
 _REMEMBERED_NAMES = 10_000
 
@@ -122,7 +125,7 @@ class Publisher:
                 raise TimeoutError  # others were kept while it connected
             is_sent = True
             published = await batcher.publish(draft)
-        except failures.FAILURES as error:
+        except _IS_AWAY as error:
             with telling_what_was_added([], 1) as outcomes:
                 if is_sent and not nothing_was_done(error):
                     outcomes.uncertain.add(0)
@@ -219,6 +222,8 @@ class Publisher:
         """
         began = failed.began if failed else time.monotonic()
         try:
+            if failed and isinstance(failed.error, EmbeddedServerError):
+                raise failed.error  # another try to start it would take as long
             return await self._retry(
                 lambda redis: publish(
                     redis, turn.drafts, self._views, hard_maxlen=self._hard_maxlen, outcomes=turn.outcomes
@@ -228,8 +233,8 @@ class Publisher:
                 least_seconds=least_seconds,
                 turn=turn,
             )
-        except failures.FAILURES as error:
-            sentence = self._explained(error, topic)
+        except _IS_AWAY as error:
+            sentence = error if isinstance(error, AbeRedisError) else self._explained(error, topic)
             if self.outbox is None or concerns_the_event(error):
                 raise sentence from None
         published_at = time.time() - (time.monotonic() - began)
