@@ -172,7 +172,13 @@ async def test_a_group_is_removed_with_all_that_is_known_of_it(
     await redis.zadd(names.due(TOPIC, "bot"), {"1-0": 1})
     change = await groups.remove(TOPIC, "bot", force=True)
     assert (change.done, change.events) == ("removed", 3)
-    assert set(await redis.hgetall(RECORDS)) == {b"used bot 2", b"floor bot 2", b"removed", b"changed"}
+    assert set(await redis.hgetall(RECORDS)) == {
+        b"used bot 2",
+        b"floor bot 2",
+        b"known bot 2",
+        b"removed",
+        b"changed",
+    }
     assert not await redis.exists(names.due(TOPIC, "bot"))
     assert await received(backend, "bot", 3) == [0, 1, 2], "a new one of that name starts at the beginning"
     assert (await groups.remove(TOPIC, "bot")).note == "It had finished everything."

@@ -100,6 +100,50 @@ async def test_what_is_pending_again_only_since_the_list_survives_its_group(
     assert await recorded(commands, A, "lost") is None
 
 
+async def settled_and_replayed(redis: Redis, *, replays: int = 1) -> list[str]:
+    """Two entries that were done together after the list, and are pending again, the second of them."""
+    ids = await fill(redis, A, 3)
+    await join(redis, "dead")
+    await take(redis, "dead", 3)
+    await record(redis)
+    assert await acks.ack(redis, "g", "dead", [(A, one) for one in ids[:2]]) == ["done"] * 2
+    for _ in range(replays - 1):
+        assert await manage.replay(redis, A, "g", ids[1], ids[1]) == 1
+        await reclaim(redis, "g", "dead", [A], lease_seconds=LEASE_SECONDS, count=1)
+        assert await acks.ack(redis, "g", "dead", [(A, ids[1])]) == ["done"]
+    assert await manage.replay(redis, A, "g", ids[1], ids[1]) == 1
+    return ids
+
+
+@HOW
+@pytest.mark.parametrize("replays", [1, 2])
+@pytest.mark.parametrize("holder", ["abe:replay", "dead"])
+async def test_what_was_settled_and_replayed_since_the_list_goes_to_another(
+    commands: Redis, how: str, holder: str, replays: int
+) -> None:
+    _, replayed, held = await settled_and_replayed(commands, replays=replays)
+    if holder == "dead":
+        leased, _ = await reclaim(commands, "g", "dead", [A], lease_seconds=LEASE_SECONDS, count=1)
+        assert [one.id for one in leased] == [replayed]
+    await remove(commands, holder, "dead")
+    assert [entry_id for entry_id, _ in await taken_over(commands, how)] == [replayed, held]
+    assert await recorded(commands, A, "lost") is None
+
+
+@pytest.mark.parametrize("by", ["XGROUP DELCONSUMER", "XGROUP DESTROY"])
+async def test_what_was_settled_after_its_replay_is_not_delivered_again(commands: Redis, by: str) -> None:
+    _, replayed, held = await settled_and_replayed(commands)
+    leased, _ = await reclaim(commands, "g", "dead", [A], lease_seconds=LEASE_SECONDS, count=1)
+    assert [one.id for one in leased] == [replayed]
+    assert await acks.ack(commands, "g", "dead", [(A, replayed)]) == ["done"]
+    if by == "XGROUP DESTROY":
+        await commands.xgroup_destroy(A, "g")
+        await join(commands, "another")
+    else:
+        await remove(commands, "dead")
+    assert [entry_id for entry_id, _ in await taken_over(commands, "reclaim")] == [held]
+
+
 async def test_an_ack_by_hand_of_what_no_live_worker_holds_stays(commands: Redis) -> None:
     first, second = await fill(commands, A, 2)
     await join(commands, "dead")

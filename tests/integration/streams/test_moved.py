@@ -142,3 +142,30 @@ async def test_trimming_keeps_what_is_postponed_though_somebody_dropped_it(
     await acks.ack(commands, "g", "alive", [(A, ids[1])])
     await trim(commands, [A], 1, idle_days=0)
     assert [entry_id for entry_id, _ in await entries(commands, A)] == ids[3:]
+
+
+@pytest.mark.parametrize("position", ["0-0", "$"])
+@pytest.mark.parametrize("by", ["reset", "create", "pause"])
+async def test_what_a_consumer_got_right_after_our_command_moved_its_group_goes_to_another(
+    commands: Redis, by: str, position: str
+) -> None:
+    """Nobody has recorded the group since."""
+    await fill(commands, A, 2)
+    await join(commands, "dead")
+    await take(commands, "dead", 2)
+    await record(commands)
+    match by:
+        case "reset":
+            assert (await manage.reset(commands, A, "g", position, force=True))[1]
+        case "create":
+            await commands.xgroup_destroy(A, "g")
+            assert (await manage.create(commands, A, "g", position, force=True))[1]
+        case _:
+            assert (await manage.remove(commands, A, "g", force=True))[1]
+            assert await manage.pause(commands, A, "g", paused=True, makes=True)
+    await fill(commands, A, 2)
+    got = await take(commands, "dead", 2)
+    assert len(got) == 2
+    await remove(commands, "dead")
+    assert [entry_id for entry_id, _ in await taken_over(commands, "owner")][:2] == got
+    assert await recorded(commands, A, "lost") is None

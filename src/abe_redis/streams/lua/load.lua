@@ -81,13 +81,14 @@ local function put_back_some(place)
   local skipped, first = last and same - 1 or 0, 1
   local rows = redis.call('ZRANGE', due, score or '-inf', '+inf', 'BYSCORE',
     'LIMIT', skipped, most + (last and 1 or 0), 'WITHSCORES')
-  local work = 0
+  local work, back = 0, {}
   if last and rows[1] ~= last then return put_back_some('-') end
   if last then first = 3 end
   for i = first, #rows, 2 do
     local id, of_this = rows[i], rows[i + 1]
-    local what = put_back_postponed(
-      stream, records, group, of['last-delivered-id'], id, of_this, math.max(longest, idle_ms))
+    local what, note = put_back_postponed(
+      stream, group, of['last-delivered-id'], id, of_this, math.max(longest, idle_ms))
+    back[#back + 1] = note
     if what == 'gone' then
       not_due(due, id)
       if note_gone(stream, records, group, id) then gone = gone + 1 end
@@ -98,6 +99,7 @@ local function put_back_some(place)
     seen, work = seen + 1, work + (what == 'pending' and 1 or put_back_cost)
     if work >= most_looked_at then break end
   end
+  note_all_back(records, group, back)
   local is_all = work < most_looked_at and #rows - first + 1 < 2 * most
   if is_all or whose == 'free' and seen >= most_free then return end
   return last and string.format('%.0f %s %.0f %s', seen, score, same, last) or '-'

@@ -77,7 +77,8 @@ end
 -- Makes a due entry pending again that nobody holds, if the group was given it; answers its row.
 local function put_back_due(stream, records, id, score)
   local last = group_of(stream, group)['last-delivered-id']
-  local what = put_back_postponed(stream, records, group, last, id, score, 0)
+  local what, note = put_back_postponed(stream, group, last, id, score, 0)
+  note_all_back(records, group, {note})
   if what == 'gone' and note_gone(stream, records, group, id) then lost[#lost + 1] = stream end
   return what == 'back' and {id, nobody, 0, 0} or nil
 end

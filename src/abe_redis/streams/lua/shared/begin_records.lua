@@ -1,12 +1,18 @@
 -- Begins the records of a group that stands at a new position: forgets what this change makes void (see
 -- `group_fields`), and records its floor at once, in case somebody destroys the group before a consumer
--- records it.
+-- records it. So it lists what is pending: what somebody drops with a consumer is found from now on.
 
+-- include: beside
+-- include: clock
 -- include: facts
 -- include: group_fields
+-- include: list_pending
 -- include: progress
 local function begin_records(stream, records, group, change)
   forget_group(records, group, change)
-  local info = facts(redis.call('XINFO', 'STREAM', stream))
-  redis.pcall('HSET', records, 'floor ' .. group, (progress_of(stream, group_of(stream, group), info)))
+  local info, of = facts(redis.call('XINFO', 'STREAM', stream)), group_of(stream, group)
+  redis.pcall('HSET', records, 'floor ' .. group, (progress_of(stream, of, info)))
+  local leases, pending = beside(records, 'leases', group), beside(records, 'pending', group)
+  names_read[stream], noted_fields[pending] = nil, nil
+  list_pending(stream, records, leases, pending, group, of, now_ms())
 end

@@ -31,9 +31,12 @@ local function put_back_dropped(stream, records, of)
   write_given()
   local _, lost = put_back_vanished(
     stream, records, due, leases, beside(records, 'pending', group), group, now_ms(), 0, of)
+  local last, back = of['last-delivered-id'], {}
   local postponed = redis.pcall('ZRANGE', due, 0, most_postponed - 1, 'WITHSCORES')
   for i = 1, #postponed, 2 do
-    put_back_postponed(stream, records, group, of['last-delivered-id'], postponed[i], postponed[i + 1], 0)
+    local _, note = put_back_postponed(stream, group, last, postponed[i], postponed[i + 1], 0)
+    back[#back + 1] = note
   end
+  note_all_back(records, group, back)
   return lost, removed
 end

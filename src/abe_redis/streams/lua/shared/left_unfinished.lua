@@ -20,7 +20,6 @@ local function unfinished_by_list(records, group, floor)
   if not known then return end
   local text, settled, _, begun, back = listed_of(beside(records, 'pending', group), records, group)
   if not text then return end
-  for id in pairs(back) do settled[id] = nil end -- it is pending again, or settled a second time
   local ids, is_found, upto, count, last_named = {}, {}, known.position, 0, floor
   local function add(id)
     if is_found[id] or settled[id] or before(upto, id) then return end

@@ -31,12 +31,44 @@ local function note_settled(pending, ids, mark, is_listed)
   if type(written) ~= 'number' then redis.call('PEXPIRE', pending, 0) end
 end
 
+local batches_of = {} -- per what is pending: by id, the batches by which an entry is settled
+
+local function read_batches(pending)
+  local flat, by_id = redis.pcall('HGETALL', pending), {}
+  for i = 1, #flat, 2 do
+    local batch, mark = {field = flat[i], ids = flat[i + 1]}, string.sub(flat[i], 1, 1)
+    for id in string.gmatch((mark == '' or mark == '=' or mark == '+') and '' or batch.ids, '%S+') do
+      by_id[id] = by_id[id] or {}
+      table.insert(by_id[id], batch)
+    end
+  end
+  return by_id
+end
+
+-- Forgets that an entry was settled since the list. Its batch keeps its name, which says how many entries
+-- left the pending list.
+local function forget_settled(pending, id)
+  batches_of[pending] = batches_of[pending] or read_batches(pending)
+  for _, batch in ipairs(batches_of[pending][id] or {}) do
+    local kept = {}
+    for other in string.gmatch(batch.ids, '%S+') do
+      if other ~= id then kept[#kept + 1] = other end
+    end
+    batch.ids = table.concat(kept, ' ')
+    redis.pcall('HSET', pending, batch.field, batch.ids)
+  end
+end
+
 -- An entry that is pending again, with its number of deliveries, as the mark '+' notes it.
 local function in_a_note(id, deliveries) return string.format('%s %.0f', id, deliveries) end
 
--- Notes what is pending again, all in one batch.
+-- Notes what is pending again, all in one batch. What of it is noted as settled later, too, was settled after
+-- that.
 local function note_all_back(records, group, notes)
-  note_settled(beside(records, 'pending', group), notes, '+')
+  if #notes == 0 then return end
+  local pending = beside(records, 'pending', group)
+  for _, note in ipairs(notes) do forget_settled(pending, string.match(note, '^%S+')) end
+  note_settled(pending, notes, '+')
 end
 
 -- Notes that an entry is pending again.
