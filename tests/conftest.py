@@ -176,9 +176,9 @@ def _any_binary() -> Path:
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Twice the cores and some more: most tests wait for processes and servers, which leaves cores idle.
+    """Twice the cores and two more: most tests wait for processes and servers, which leaves cores idle.
 
     Several servers behind each worker, which watch each other, keep busy what that leaves.
     """
-    more = 4 if config.getoption("--topology") == "server" else 0
+    more = 2 if config.getoption("--topology") == "server" else 0
     return 2 * (os.cpu_count() or 1) + more
