@@ -3,7 +3,7 @@
 import pytest
 from redis.asyncio import Redis
 
-from abe_redis.streams import acks, release
+from abe_redis.streams import acks, manage, release
 from abe_redis.streams.erase import erase
 from abe_redis.streams.trim import trim
 from tests.integration.on_streams import A, always, entries, fill, recorded, rows
@@ -126,6 +126,23 @@ async def test_more_than_a_list_has_counts_as_lost(commands: Redis, caplog: pyte
     progress = await record(commands)
     assert (progress.put_back, progress.lost) == (0, 0)
     assert caplog.text.count(UNLISTED) == 1
+
+
+async def test_what_was_counted_takes_nothing_from_the_list(commands: Redis) -> None:
+    """Somebody removes one consumer, looks at what that loses, and removes another, while no worker runs."""
+    ids = await fill_many(commands)
+    await join(commands, "other")
+    await take(commands, "other", 1)
+    await join(commands, "dead")
+    await take(commands, "dead", 3009)
+    await record(commands)
+    await remove(commands, "dead")
+    await manage.reset(commands, A, "g", "$", force=False, dry_run=True)
+    assert await recorded(commands, A, "lost") == b"10"
+    await remove(commands, "other")
+    assert (await record(commands)).put_back == 1
+    assert await commands.xpending_range(A, "g", ids[0], ids[0], 1)
+    assert await recorded(commands, A, "lost") == b"10"
 
 
 @HOW

@@ -17,7 +17,7 @@
 -- include: removed_groups
 -- include: not_due
 -- include: turn
-local stream, records, due, leases, held, listed = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
+local stream, records, due, leases, held, list = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local group, force, most_counted = ARGV[1], ARGV[2] == '1', tonumber(ARGV[3])
 local refused = out_of_turn(records, ARGV[4], ARGV[5], ARGV[6])
 if refused then return refused end
@@ -47,7 +47,7 @@ if force or (pending == 0 and unread == 0) then
   if of then redis.call('XGROUP', 'DESTROY', stream, group) end
   forget_group(records, group, 'removed')
   none_due(due)
-  redis.call('DEL', leases, held, listed)
+  redis.call('DEL', leases, held, list)
   note_removed(records, group)
   note_turn(records, ARGV[5])
   return {pending, unread, is_all, 1}

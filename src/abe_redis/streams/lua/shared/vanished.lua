@@ -22,6 +22,7 @@
 -- include: ids
 -- include: agents
 -- include: known
+-- include: list_pending
 -- include: listed
 -- include: missing
 -- include: given
@@ -155,7 +156,8 @@ local function put_back_vanished(stream, records, due, leases, pending, group, n
   elseif not is_whole then uncertain = math.max(0, missing) end
   if uncertain > 0 then
     redis.pcall('HINCRBY', records, 'lost ' .. group, uncertain)
-    redis.call('HDEL', records, 'known ' .. group)
+    noted_fields[pending] = nil
+    list_pending(stream, records, leases, pending, group, group_of(stream, group), now) -- it counts once
     lost = lost + uncertain
   end
   if count > 0 then note_put_back(records, group) end
