@@ -54,6 +54,14 @@ def structures(secret: str) -> dict[str, Any]:
                 )
             ]
         },
+        "for a link": {
+            "blocks": [
+                rich(text("password for "), {"type": "link", "url": "http://h.com"}, text(f" is {secret}"))
+            ]
+        },
+        "behind an emoji": {
+            "blocks": [rich(text("password: "), {"type": "emoji", "name": "key"}, text(f" {secret}"))]
+        },
         "preformatted": {
             "blocks": [
                 {

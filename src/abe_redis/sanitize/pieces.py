@@ -87,6 +87,34 @@ def untagged(copy: Copy) -> Copy | None:
     return with_meanings(copy, found, lambda _: "") if found else None
 
 
+_LINKS = re.compile(
+    r"(?<=[a-z]\s)(?:<[a-z]{2,10}:[^<>\n]{1,2000}>|https?://[^\s<>|\"'`,;]{1,2000}(?<![.:!?)]))",
+    re.IGNORECASE,
+)
+_EMOJI = re.compile(r"(?<![\w:])(?::[\w+-]{1,40}:){1,8}(?![\w:])")
+_MARKED = re.compile(r"(?<=[a-z]\s)(?P<open>[*~`]{1,3}|_)[\w.@/-]{1,40}?(?P<close>(?P=open))(?![\w*~`])")
+_COULD_INTERRUPT = re.compile(r"://|<mailto|:[\w+-]{1,40}:|[*~`]|\b_")
+
+
+def plainly_said(copy: Copy) -> Copy | None:
+    """The copy with a plain word for each link, without emoji and without marks around a word.
+
+    They may stand between the name of a secret and the secret. None if there are none.
+    """
+    text = copy.text
+    if not _COULD_INTERRUPT.search(text):
+        return None
+    links = {link.span() for link in _LINKS.finditer(text)}
+    marks = [mark.span(part) for mark in _MARKED.finditer(text) for part in ("open", "close")]
+    others = [*marks, *(emoji.span() for emoji in _EMOJI.finditer(text))]
+    found, at = list[tuple[int, int]](), 0
+    for start, end in sorted((*links, *others)):
+        if start >= at:
+            found.append((start, end))
+            at = end
+    return with_meanings(copy, found, lambda span: "x" if span in links else "") if found else None
+
+
 def _only(copy: Copy, words: Iterable[tuple[int, int]], left_out: list[tuple[int, int]]) -> Copy | None:
     """The copy with nothing but these words, without what is left out of them; None if there are none."""
     if not left_out:

@@ -19,7 +19,7 @@ _BESIDE = deferred(
     rf"{_MARKS}(?:"
     # `password (prod): …`, `password :key: …`, `token for db: …`, `password - …`, `password: ||…||`
     rf"\s{{1,3}}(?:\([^()\n]{{1,40}}\)|:[\w+-]{{1,30}}:){_MARKS}\s{{0,4}}[:=-]{{0,2}}{_MARKS}\s{{0,4}}[|(\[`*_~]{{0,3}}"
-    rf"|{_FOR}{_MARKS}(?:\s{{0,4}}[:=-]{{1,2}}|\s(?:is|was)\s|\s(?=[`*])){_MARKS}\s{{0,4}}[|(\[`*_~]{{0,3}}"
+    rf"|{_FOR}{_MARKS}(?:\s{{0,4}}[:=-]{{1,2}}|\s(?:is|was)\s(?:now\s)?|\s(?=[`*])){_MARKS}\s{{0,4}}[|(\[`*_~]{{0,3}}"
     r"|\s{1,4}-{1,2}\s{1,4}[`*_~]{0,3}"
     r"|\s{0,4}[:=]\s{0,4}[|(\[]{1,2}"
     # as code or bold
@@ -43,7 +43,8 @@ _BELOW = deferred(
 )
 _IS = deferred(
     rf"{NAME}(?:'s|\s{{1,4}}(?:is|was|are|ist|lautet|reads|will be|should be"
-    r"|(?:(?:has been|is|was|got)\s{1,4}(?:now\s)?)?(?:re)?(?:set|changed|updated)\s{1,4}to))(?![a-z])"
+    r"|(?:(?:has been|is|was|got)\s{1,4}(?:now\s)?)?(?:re)?(?:set|changed|updated)\s{1,4}to)"
+    r"(?:\s{1,4}now\b)?)(?![a-z])"
     r"\s{0,4}[:=]?\s{0,4}[\"'`*_]{0,2}(?P<value>[^\s\"'`<>|]++)",
 )
 # `setPassword("…")`, `os.environ["TOKEN"] = …`; `set the password to …`
@@ -55,8 +56,8 @@ _SETTER = deferred(
 )
 # `creds: admin / …`
 _LOGIN = deferred(
-    r"\b(?:creds?|credentials?|log[io]ns?|user(?:name)?\s?[/,&+]\s?pass(?:word)?|basic auth)\s{0,3}"
-    rf"(?:(?:[:=\u2192]|->|=>|-)\s{{0,3}})?[`\"']?[\w.@-]{{1,60}}[`\"']?\s{{0,2}}[/|:]\s{{0,2}}[`\"']?{_VALUE}"
+    r"\b(?:creds?|credentials?|log[io]ns?|user(?:name)?\s?[/,&+]\s?pass(?:word)?|basic auth)"
+    rf"(?:{_FOR})?\s{{0,3}}(?:(?:[:=\u2192]|->|=>|-)\s{{0,3}})?[`\"']?[\w.@-]{{1,60}}[`\"']?\s{{0,2}}[/|:]\s{{0,2}}[`\"']?{_VALUE}"
     # `login bob pass …`
     r"|\b(?:log[io]n|user(?:name)?)\s{1,3}[\w.@-]{1,60}\s{1,3}pass\s{1,3}(?P<spoken>[^\s\"'`<>|*~]{1,200}+)"
 )

@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from abe_redis.sanitize.decoded import copies
 from abe_redis.sanitize.invisible import seen_of
-from abe_redis.sanitize.pieces import unbroken, unmarked, untagged
+from abe_redis.sanitize.pieces import plainly_said, unbroken, unmarked, untagged
 from abe_redis.sanitize.secret_columns import found_in_columns
 from abe_redis.sanitize.secret_commands import found_in_commands
 from abe_redis.sanitize.secret_forms import SLASH, found_by_form
@@ -94,6 +94,8 @@ def _spans(text: str, also: Sequence[tuple[int, int]] = ()) -> Iterator[tuple[in
         found += [copy.span(*span) for span in _found(copy.text) if span[0] < span[1]]
         if (words := untagged(copy)) is not None:
             found += [words.span(*span) for span in _found(words.text) if span[0] < span[1]]
+        if could_name(folded(copy.text)) and (said := plainly_said(copy)) is not None:
+            found += [said.span(*span) for span in _named(said.text) if span[0] < span[1]]
         plain = unmarked(copy)
         if plain is not None:
             found += [plain.span(*span) for span in found_by_form(plain.text, folded(plain.text))]
@@ -139,6 +141,12 @@ def _found(text: str) -> Iterator[tuple[int, int]]:
     yield from found_in_commands(text, small)
     if "@" in text:
         yield from _credentials(text)
+
+
+def _named(text: str) -> Iterator[tuple[int, int]]:
+    small = folded(text)
+    yield from found_by_name(text, small)
+    yield from found_in_writing(text, small)
 
 
 def _credentials(text: str) -> Iterator[tuple[int, int]]:
