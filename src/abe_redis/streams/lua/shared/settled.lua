@@ -34,10 +34,14 @@ end
 local batches_of = {} -- per what is pending: by id, the batches by which an entry is settled
 
 local function read_batches(pending)
-  local flat, by_id = redis.pcall('HGETALL', pending), {}
-  for i = 1, #flat, 2 do
-    local batch, mark = {field = flat[i], ids = flat[i + 1]}, string.sub(flat[i], 1, 1)
-    for id in string.gmatch((mark == '' or mark == '=' or mark == '+') and '' or batch.ids, '%S+') do
+  local fields, by_id = {}, {}
+  for _, field in ipairs(redis.pcall('HKEYS', pending)) do
+    local mark = string.sub(field, 1, 1)
+    if not (mark == '' or mark == '=' or mark == '+') then fields[#fields + 1] = field end
+  end
+  for i, ids in ipairs(#fields > 0 and redis.call('HMGET', pending, unpack(fields)) or {}) do
+    local batch = {field = fields[i], ids = ids}
+    for id in string.gmatch(ids, '%S+') do
       by_id[id] = by_id[id] or {}
       table.insert(by_id[id], batch)
     end
