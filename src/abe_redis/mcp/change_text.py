@@ -43,17 +43,21 @@ class Changed:
         return "\n".join(lines)
 
 
-def changed(changes: Sequence[Change], you: str) -> Changed:
+def changed(changes: Sequence[Change], you: str, *, withholds: bool = False) -> Changed:
     """The last changes.
 
     Args:
         changes: The newest first.
         you: The name of the agent that asks.
+        withholds: Whether to show no reason of others, which may quote an event that the agent may not read.
     """
     lines, reasons, left = list[str](), list[str](), _MOST_CHARS
     for one in changes[:_MOST]:
         reason = _reason(one)
-        line = f"{_line(one, you)}{f' (reason {len(reasons) + 1})' if reason else ''}"
+        note = f" (reason {len(reasons) + 1})" if reason else ""
+        if reason and withholds and one.who != you:
+            reason, note = "", " (the reason is withheld: it may quote an author who is not trusted here)"
+        line = f"{_line(one, you)}{note}"
         left -= len(line) + 5 + (len(json.dumps(reason, ensure_ascii=False)) + 10 if reason else 0)
         if left < 0:
             break

@@ -70,13 +70,18 @@ class Trust:
     users: frozenset[str] = frozenset()
     channels: frozenset[str] = frozenset()
 
+    @property
+    def withholds(self) -> bool:
+        """Whether there are events of which no words are shown."""
+        return bool(self.users or self.channels)
+
     def withheld(self, payload: Mapping[str, Any]) -> str | None:
         """The part of an event that is withheld, and why; None if all of it may be shown.
 
         A trusted user must have written it, and every message and file of others that it shows. Other users
         that an event names do not count.
         """
-        if not (self.users or self.channels) or self._is_trusted(payload):
+        if not self.withholds or self._is_trusted(payload):
             return None
         length = len(slack.words_of(payload) or "")
         return f"{length:,} characters by an author who is not trusted here are withheld"

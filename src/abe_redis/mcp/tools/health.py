@@ -31,7 +31,8 @@ class HealthTools(ToolSet):
         """The health of one stream, or of all; or what was changed there."""
         if changes:
             operations = await self._operations()
-            told = changed(await operations.changes(stream=stream), operations.consumer)
+            found = await operations.changes(stream=stream)
+            told = changed(found, operations.consumer, withholds=self._permissions.trust.withholds)
             return answer(told.structure(), told.text(event_text.tag()))
         result = safe(await (await self._operations()).stream_stats(stream=stream))
         advise(result)
