@@ -107,9 +107,9 @@ class Settlement:
         async with changing(self.scope, "release", doing=doing, look=look, **facts) as change:
             redis = change.redis
             change.facts["ids" if bury is None else "buried"] = change.done
-            by = await self._whose(redis, stream, group, holder, ids)
+            by, postponed = await self._whose(redis, stream, group, holder, ids), set[str]()
             if self.by_name and bury is None:
-                await self._take_postponed(redis, stream, group, holder, by)
+                postponed = await self._take_free(redis, stream, group, holder, by)
             kept = await self._agree(
                 redis, stream, group, by, is_shared=delay_seconds > 0, is_final=bury is not None
             )
@@ -125,8 +125,9 @@ class Settlement:
                         postpone,
                         *(redis, stream, group, holder, one),
                         delay_seconds=max(delay_seconds, rest.seconds),
-                        counted=False,
+                        counted=one in postponed,  # that delivery has failed
                         by_hand=self._is_by_hand(holder),
+                        postponed=one in postponed,
                         own=not self.by_name,
                         reason=rest.reason(holder) if waits_on else why,
                     )
@@ -166,19 +167,21 @@ class Settlement:
         """The rest of the delay that an agent leased an event out of; a person decides when it comes."""
         return Rest() if self.by_name else self.agent_leases.rest(stream, group, holder, entry_id)
 
-    async def _take_postponed(
+    async def _take_free(
         self, redis: Redis, stream: str, group: str, holder: str, by: dict[renewal.Outcome, list[str]]
-    ) -> None:
-        """Take what nobody holds at present, so that a person can say when it comes."""
+    ) -> set[str]:
+        """Take what nobody holds at present, for a person; answer what is postponed."""
         if not (others := by.pop("not_held", [])):
-            return
+            return set()
         lease_seconds = self.scope.settings.redis_stream_lease_seconds
         taken = await take_these(
-            *(redis, group, holder, stream, others), lease_seconds=lease_seconds, postponed=True
+            *(redis, group, holder, stream, others), lease_seconds=lease_seconds, postponed=False
         )
-        free = {entry.id for entry in taken.leased}
+        postponed = {one for one, why, _ in taken.others if why == "postponed"}
+        free = postponed | {entry.id for entry in taken.leased}
         for one in others:
             by.setdefault("done" if one in free else "not_held", []).append(one)
+        return postponed
 
     async def concerned(self, stream: str, group: str, ids: Sequence[str], holder: str) -> "Concerned":
         """Who would be affected by a settlement; changes nothing."""

@@ -39,6 +39,7 @@ async def postpone(
     sure: Sure = never,
     in_hand: bool = False,
     by_hand: bool = False,
+    postponed: bool = False,
     own: bool = False,
     hold: str = "",
     reason: str = "",
@@ -57,6 +58,8 @@ async def postpone(
             it.
         by_hand: Whether a person releases it who is not the consumer; it is told, since it may have read it
             ahead.
+        postponed: Whether a person releases it who is not its holder, provided that it is postponed; the
+            holder is told.
         own: Whether to postpone it only if nobody has released it since, as it is not the consumer's then.
         hold: The name of the hold that ends with this, the same whenever it is said.
         reason: Why it is postponed; its beginning is kept until it is due, with secrets masked.
@@ -73,7 +76,7 @@ async def postpone(
     arguments: list[Argument] = [group, consumer, entry_id, delay_ms, 2 * MAX_DELAY_SECONDS * 1000]
     arguments += (0 if counted else 1, begun)
     keys = [stream, names.due(stream, group), names.records(stream)]
-    whose = "by hand" if by_hand else "own" if own else int(in_hand)
+    whose = "postponed" if postponed else "by hand" if by_hand else "own" if own else int(in_hand)
 
     async def say(how: str) -> Any:  # noqa: ANN401 - what a script answers
         return await _POSTPONE(redis, keys, [*arguments, int(sure()), whose, how, hold, why])

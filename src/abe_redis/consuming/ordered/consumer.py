@@ -226,7 +226,7 @@ class OrderedConsumer(GroupConsumer):
         """Renew our streams and leases, and take over the entries that others left in our streams."""
         await self._ownership.renew(redis)
         await self._renew_held(redis)
-        self._queues.remove_lost()
+        await self._takeover.load_lost(redis, until=self._renew_at)
         await self._takeover.load_abandoned(redis, until=self._renew_at)
         self._arrived.set()
 

@@ -87,6 +87,13 @@ class Takeover:
             for stream in ready:
                 self._queues.resume(stream)
 
+    async def load_lost(self, redis: Redis, *, until: float) -> None:
+        """Remove the waiting entries that are not ours any more; take back what a person released of them."""
+        await self.load_released(
+            redis, {held.entry.stream for held in self._queues if held.lost}, until=until
+        )
+        self._queues.remove_lost()
+
     async def load_abandoned(
         self, redis: Redis, *, until: float, streams: Container[str] | None = None
     ) -> None:

@@ -10,9 +10,10 @@
 -- ARGV  group, consumer, the entry's id, the delay in ms (0: none), for how many ms the set is kept,
 --       how many deliveries are not counted, the least number of its begun deliveries, 1 if its
 --       lease certainly lasts (else 0), 1 if it was not given back before (else 0; or `by hand`, when
---       a person releases it who is not the consumer; or `own`, when what somebody released since shall
---       not be postponed), `ask` or `confirm`: see `again`; the name of the hold that ends (or ''): see
---       `let_go`; why it is postponed (or '')
+--       a person releases it who is not the consumer; or `postponed`, when a person releases what is
+--       postponed, whoever holds it; or `own`, when what somebody released since shall not be postponed),
+--       `ask` or `confirm`: see `again`; the name of the hold that ends (or ''): see `let_go`; why it is
+--       postponed (or '')
 -- Answers 1; 0, and changes nothing, when another consumer holds the entry; -1 when the stream no
 -- longer has it, so that it is counted as lost; -2 when it was counted before, or nobody
 -- holds it; `again`; or an error when there is no such group and a handler has begun the entry.
@@ -31,8 +32,13 @@ local stream, due, records = KEYS[1], KEYS[2], KEYS[3]
 local group, consumer, id, delay_ms = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local keep_ms, uncounted, began, sure = ARGV[5], ARGV[6], tonumber(ARGV[7]), ARGV[8] == '1'
 local in_hand, is_by_hand, is_confirmed = ARGV[9] == '1', ARGV[9] == 'by hand', ARGV[10] == 'confirm'
-local hold = ARGV[11]
+local hold, taken_from = ARGV[11], consumer
 local state, counted, is_given_back = holder(stream, group, consumer, id, sure, records, in_hand)
+local due_at = redis.call('ZSCORE', due, id)
+if state == 'not_held' and ARGV[9] == 'postponed' and tonumber(due_at or 0) > now_ms() then
+  state, is_by_hand = 'held', true
+  taken_from = redis.call('XPENDING', stream, group, id, id, 1)[1][2]
+end
 if state == 'no_group' and began > 0 then
   return redis.error_reply('NOGROUP no group ' .. group .. ' on ' .. stream)
 end
@@ -43,7 +49,7 @@ end
 if state == 'not_held' then return 0 end
 if state ~= 'held' and state ~= 'dropped' then return -2 end
 if ARGV[9] == 'own' and is_given_back and delay_ms > 0 then return 0 end
-local is_late = redis.call('ZSCORE', due, id) or began > 0 and counted - uncounted > began -- it began anew
+local is_late = due_at or began > 0 and counted - uncounted > began -- it began anew
 is_late = is_late or was_let_go(records, group, id, hold)
 local is_otherwise = state == 'dropped' or is_given_back or is_late
 if is_otherwise and not is_confirmed then return redis.status_reply('again') end
@@ -63,7 +69,7 @@ if #kept == 0 then
 end
 note_let_go(records, group, id, hold)
 note_reached(records, group, id)
-if is_by_hand then note_given_up(records, group, {id}, {consumer}) end
+if is_by_hand and not nobodys[taken_from] then note_given_up(records, group, {id}, {taken_from}) end
 if state == 'dropped' then note_back(records, group, id, deliveries) end
 note_given(records, group, id, delay_ms == 0 and deliveries or nil)
 write_given()

@@ -6,11 +6,19 @@ import anyio
 import pytest
 from redis.asyncio import Redis
 
-from abe_redis import Operations
+from abe_redis import Event, Operations
 from abe_redis.runtime import clock
 from abe_redis.streams import given_up
+from abe_redis.worker.retry import Retry
 from tests.integration.conftest import MakeBackend, pending, until
-from tests.integration.consuming.ordered.logged_workers import TOPIC, Log, at_work, publish, worker
+from tests.integration.consuming.ordered.logged_workers import (
+    TOPIC,
+    Log,
+    at_work,
+    publish,
+    until_true,
+    worker,
+)
 
 GROUP = "default"
 LEASE_SECONDS = 600  # nothing comes because a lease is over, or is renewed
@@ -48,4 +56,40 @@ async def test_what_is_released_from_it_comes_in_its_turn(
         log.gates["A"].set()
         await log.all_ended("A", 3)
         assert log.ended["A"] == [0, 1, 2]
+        assert clock.now() - began_at >= delay
+
+
+@pytest.mark.parametrize("by_name", [False, True])
+@pytest.mark.parametrize("delay", [0, 1])
+@pytest.mark.promise("An ordered worker takes back what was released from it,")
+async def test_what_it_has_postponed_comes_when_a_person_says_and_before_the_rest_of_its_conversation(
+    delay: float, make_backend: MakeBackend, redis: Redis, *, by_name: bool
+) -> None:
+    backend, began = make_backend(redis_stream_lease_seconds=LEASE_SECONDS), list[int]()
+
+    async def handle(event: Event) -> None:
+        began.append(event["n"])
+        if len(began) == 1:
+            raise ValueError("not yet")
+
+    await publish(backend, "A", 0, 1, 2)
+    async with at_work(worker(backend, handle, policy=lambda *_: Retry(delay=3600))):
+
+        async def is_postponed() -> bool:
+            due: Any = await redis.zcard(f"abe:due:{{{TOPIC}}}:{GROUP}")
+            return bool(due == 1 and await pending(redis, TOPIC) == 3)
+
+        await until(is_postponed)
+        rows: Any = await redis.xpending_range(TOPIC, GROUP, "-", "+", 9)
+        person, began_at = Operations(make_backend(), origin="cli"), clock.now()
+        back = await person.release(
+            stream=TOPIC,
+            group=GROUP,
+            ids=[rows[0]["message_id"].decode()],
+            consumer=rows[0]["consumer"].decode() if by_name else None,
+            delay_seconds=delay,
+        )
+        assert len(back.released) == 1
+        await until_true(lambda: len(began) == 4)
+        assert began == [0, 0, 1, 2]
         assert clock.now() - began_at >= delay
