@@ -191,6 +191,32 @@ async def test_a_stream_deleted_before_anything_was_finished_is_counted(
     assert (await group_stats(settings)).lost == counted(caplog) == 30
 
 
+@pytest.mark.parametrize("how", ["created", "reset"])
+@pytest.mark.parametrize("removed", ["stream", "unread", "some"])
+@pytest.mark.promise("they are not lost in silence")
+async def test_what_is_removed_in_front_of_a_group_that_begins_in_mid_stream_is_counted(
+    redis: Redis, settings: dict[str, Any], how: str, removed: str
+) -> None:
+    await fill(redis, 50)
+    there = await ids_of(redis)
+    await redis.xdel(TOPIC, there[30])  # Redis knows no lag then
+    if how == "created":
+        await manage.create(redis, TOPIC, "default", there[9].decode())
+    else:
+        await finish_all(redis, settings)
+        await manage.reset(redis, TOPIC, "default", there[9].decode(), force=True)
+    if removed == "stream":
+        await redis.delete(TOPIC)
+    elif removed == "unread":
+        await redis.xtrim(TOPIC, maxlen=5, approximate=False)
+    else:
+        await redis.xdel(TOPIC, *there[20:25])
+    await fill(redis, 1)
+    left, count = {"stream": (1, 39), "unread": (6, 34), "some": (35, 5)}[removed]
+    assert len(await finish_all(redis, settings)) == left
+    assert (await group_stats(settings)).lost == count
+
+
 async def destroyed_lost(settings: dict[str, Any]) -> int | None:
     async with backend_of(settings) as backend:
         stats = await Operations(backend).stream_stats(stream=TOPIC)

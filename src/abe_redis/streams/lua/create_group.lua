@@ -15,12 +15,12 @@
 -- flags: allow-oom
 
 -- include: beyond_end
--- include: read_at
 -- include: make_group
 -- include: begin_records
 -- include: beside
 -- include: clock
 -- include: count_between
+-- include: counted_at
 -- include: given_up
 -- include: known
 -- include: nobody
@@ -62,7 +62,7 @@ if not found.err then
     end
   end
 end
-local entries_read = makes_stream and 0 or read_at(stream, position)
+local entries_read = makes_stream and 0 or counted_at(stream, position, most_counted)
 local made = make_group(stream, records, group, position, entries_read, makes_stream)
 if made.err then return made end
 begin_records(stream, records, group, 'made')

@@ -14,10 +14,10 @@
 -- is no such group, or it is out of turn.
 
 -- include: beyond_end
--- include: read_at
 -- include: position
 -- include: begin_records
 -- include: count_between
+-- include: counted_at
 -- include: dropped
 -- include: given_up
 -- include: nobody
@@ -49,7 +49,7 @@ while #rows > 0 do
   for _, row in ipairs(rows) do redis.call('XACK', stream, group, row[1]) end
   rows = redis.call('XPENDING', stream, group, '-', '+', 100)
 end
-redis.call(to_position('SETID', stream, group, position, read_at(stream, position)))
+redis.call(to_position('SETID', stream, group, position, counted_at(stream, position, most_counted)))
 begin_records(stream, records, group, 'moved')
 none_due(due)
 note_turn(records, ARGV[6])

@@ -11,6 +11,8 @@
 local function begin_records(stream, records, group, change)
   forget_group(records, group, change)
   local info, of = facts(redis.call('XINFO', 'STREAM', stream)), group_of(stream, group)
+  -- Behind a position before deleted entries, Redis knows no lag.
+  if of['entries-read'] then of['lag'] = of['lag'] or info['entries-added'] - of['entries-read'] end
   redis.pcall('HSET', records, 'floor ' .. group, (progress_of(stream, of, info)))
   local leases, pending = beside(records, 'leases', group), beside(records, 'pending', group)
   names_read[stream], noted_fields[pending] = nil, nil
