@@ -127,7 +127,7 @@ async def test_a_group_that_has_read_the_first_entry_has_lost_nothing(commands: 
 
 async def test_of_a_group_whose_place_is_not_known_no_loss_is_guessed(commands: Redis) -> None:
     ids = await fill(commands, A, 6, group="other")
-    await manage.create(commands, A, "g", ids[2])
+    await commands.xgroup_create(A, "g", ids[2])
     await commands.xgroup_destroy(A, "other")
     await commands.xtrim(A, minid=ids[4], approximate=False)
     found = await the_group(commands)
