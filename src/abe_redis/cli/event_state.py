@@ -17,7 +17,9 @@ def state_line(one: "GroupState") -> str:
         case "done":
             how = "done, unless the group began after it"
         case "buried":
-            how = f"given up on; see `abe-redis dead show {one.dead_id}`"
+            how = (
+                f"given up on, unless a replay has finished it since; see `abe-redis dead show {one.dead_id}`"
+            )
         case _:
             how = state_of(one)
     return f"group {plain(one.group)}: {again}{how}"

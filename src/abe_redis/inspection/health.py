@@ -97,7 +97,11 @@ def backlog(at: Situation) -> Verdict:
 
 def paused(at: Situation) -> Verdict:
     """Paused groups, which count only while they have work."""
-    said = [f"{_waiting(group)} and is paused: resume it when it may go on." for group in at.paused]
+    said = [
+        f"{_waiting(group)} and is paused: resume it when it may go on "
+        f"(`{command('group resume', at.stats.stream, group.name)}`)."
+        for group in at.paused
+    ]
     return Verdict("paused" if any(map(has_work, at.paused)) else None, said)
 
 
@@ -234,7 +238,7 @@ def _silent(one: ConsumerStats, group: GroupStats) -> str:
     said = f"Consumer {one.name!r} of group {group.name!r} holds {events}{_longest(one)}"
     if is_person(one.name):
         return (
-            f"{said}: somebody leased that with `abe-redis read`. Finish it with `abe-redis ack`, or leave "
+            f"{said}: somebody leased that at the command line. Finish it with `abe-redis ack`, or leave "
             "it to a live worker."
         )
     if one.ended:

@@ -57,10 +57,11 @@ def released(result: ReleaseResult, *, bury: bool, delay_seconds: float) -> str:
             done = f"{len(one.buried)} moved to the dead letters {where}{again}."
         else:
             when = f"after {delay_seconds:g} s" if delay_seconds else "at once"
-            again = f"; they are delivered again {when}" if one.released else ""
+            waits = plurals.named(one.still_postponed) if one.still_postponed else ""
+            comes = len(one.released) > len(one.still_postponed)
+            again = f"; delivered again {when}{', but for those that wait' * bool(waits)}" if comes else ""
             done = f"{len(one.released)} given back {where}{again}."
-            if one.still_postponed:
-                done += f" But these wait for the rest of their delay: {plurals.named(one.still_postponed)}."
+            done += f" Waiting for the rest of their delay: {waits}." if waits else ""
         lines.append(" ".join([done, *_others(one.not_held, one.unknown, one.group)]))
     return "\n".join(lines) + " " + _for_more(result.stream, result.group)
 

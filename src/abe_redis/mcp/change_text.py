@@ -13,7 +13,7 @@ from abe_redis.schemas import MAX_DELAY_SECONDS, Change
 
 _MOST, _MOST_CHARS, _LONGEST_NAME = 25, 3900, 60
 """Changes, and characters of all of them, in each half of an answer."""
-_COUNTED = ("ids", "released", "buried", "redriven", "uncertain")
+_COUNTED = ("ids", "released", "buried", "redriven", "erased", "uncertain")
 """Facts that say which events it was about."""
 _MOST_IDS, _LONGEST_REASON = 5, 200
 _ID = re.compile(r"[0-9]{1,20}-[0-9]{1,20}")
@@ -86,7 +86,8 @@ def _line(one: Change, you: str) -> str:
     if isinstance(delay, int | float) and 0 < delay <= MAX_DELAY_SECONDS:
         counts.append(f"postponed for {duration(delay)}")
     counts += ["made the group"] * bool(facts.get("created_group"))
-    told = ", ".join([f"{_name(one.what)}{by}{person}{group} of {_name(str(facts.get('stream')))}", *counts])
+    where = " of " + " and ".join(map(_name, one.streams)) if one.streams else ""
+    told = ", ".join([f"{_name(one.what)}{by}{person}{group}{where}", *counts])
     return f"{when(one.at)}: {told}"
 
 

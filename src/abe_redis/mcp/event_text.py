@@ -129,7 +129,7 @@ def _state(one: GroupState) -> str:
         "waiting": f"{_free(one)}, had {one.deliveries} deliveries",
         "postponed": f"{_due(one.due_at) if one.due_at else 'postponed'}, had {one.deliveries} deliveries",
         "undelivered": "not delivered yet",
-        "buried": f"given up on, not done; dead letter {one.dead_id}",
+        "buried": f"given up on, unless a replay has finished it since; dead letter {one.dead_id}",
     }[one.state]
     again = "" if one.redriven_as is None else f"redriven as {one.redriven_as}; "
     return f"Group {quoted(one.group)}: {again}{how}."

@@ -59,7 +59,7 @@ async def changes(
                 one = _change(entry)
                 if first and ids.order(entry.id) < ids.order(first):
                     return AuditResult(changes=found.changes)
-                if (who or "") not in one.who or stream not in {None, one.facts.get("stream")}:
+                if (who or "") not in one.who or (stream and stream not in streams_of(one)):
                     continue
                 if not is_shown(one):
                     continue
@@ -69,6 +69,11 @@ async def changes(
                     return AuditResult(changes=found.changes)
                 found.add(one)
     return AuditResult(changes=found.changes)
+
+
+def streams_of(one: Change) -> set[str]:
+    """The streams that a change was about; for dead letters, the streams where they came from."""
+    return {names.buried_from(name) if names.is_dead_letters(name) else name for name in one.streams}
 
 
 async def last(redis: Redis, count: int) -> list[Change]:

@@ -39,7 +39,7 @@ class Carried:
 def carried(stream: str, entry_id: str, fields: codec.Fields | None) -> Carried:
     """An event with its payload as it was published, if that can be published again."""
     if fields is None:
-        return Carried(entry_id, stream, None, "it was trimmed away")
+        return Carried(entry_id, stream, None, "it is no longer in the stream")
     try:
         payload = codec.without_token(codec.decode(fields))
         codec.encode(payload)

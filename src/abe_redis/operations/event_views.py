@@ -19,7 +19,7 @@ def view(entry_id: str, fields: Fields | None, **more: Any) -> EventView:  # noq
     """The view of an entry; `more` are further fields of `EventView`."""
     try:
         payload = None if fields is None else codec.decode(fields)
-        unreadable = "the entry was trimmed away" if fields is None else ""
+        unreadable = "the entry is no longer in the stream" if fields is None else ""
     except codec.UndecodableError as error:
         payload, unreadable = None, f"unreadable: {error}"
     buried = _buried(entry_id, fields or {})

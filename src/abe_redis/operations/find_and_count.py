@@ -127,7 +127,7 @@ class Searching(Reading):
             self._scope,
             count=count,
             stream=wanted,
-            is_shown=lambda one: seen.match(str(one.facts.get("stream", ""))),
+            is_shown=lambda one: all(map(seen.match, audit.streams_of(one) or {""})),
         )
         return found.changes
 

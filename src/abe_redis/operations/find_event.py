@@ -50,7 +50,8 @@ async def find(redis: Redis, streams: Sequence[str], event_id: str) -> ReadResul
             note = (
                 "Nothing was changed."
                 if entry
-                else "It was published under this id and trimmed since, which happens to finished events."
+                else "It was published under this id and is no longer in the stream: it was trimmed, which "
+                "happens to finished events, or erased, whether it was finished or not."
             )
             if not is_certain:
                 note += f" Whether it was redriven is known of the {_NEWEST:,} newest entries only."

@@ -137,7 +137,7 @@ class Waiting(Looking):
             groups = busy or groups[:1]
         if len(groups) > 1:
             raise RequestError(
-                f"The stream {topic!r} has {len(groups)} groups in which events wait, in each other ones: "
+                f"In the stream {topic!r}, events wait in {len(groups)} groups, and not the same ones: "
                 f"name one with group. They are: {', '.join(map(repr, groups[:_MOST_NAMED]))}"
                 f"{', …' if len(groups) > _MOST_NAMED else ''}."
             )

@@ -302,6 +302,12 @@ class Change(DeferredModel):
     what: str = Field(description="What was done: an agent's tool, or a command.")
     facts: dict[str, Any] = Field(description="Stream, group, ids and other details of the change.")
 
+    @property
+    def streams(self) -> list[str]:
+        """The streams that it was about, those of dead letters among them."""
+        named = self.facts.get("streams") or [self.facts.get("stream")]
+        return [name for name in named if isinstance(name, str)] if isinstance(named, list) else []
+
 
 class AuditResult(DeferredModel):
     """The changes that people and agents made, the newest first."""

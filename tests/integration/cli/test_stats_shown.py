@@ -111,7 +111,7 @@ async def test_a_person_is_no_worker(backend: RedisMessageQueueBackend) -> None:
 
     async def it_is_said() -> bool:
         words = " ".join((await shown("stats", TOPIC, **LEASE)).split())
-        return "somebody leased that with `abe-redis read`" in words
+        return "somebody leased that at the command line" in words
 
     await until(it_is_said)
 

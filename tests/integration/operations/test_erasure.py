@@ -197,6 +197,17 @@ async def test_erase_can_be_limited_to_one_stream(redis: Redis, backend: RedisMe
             await erase(Scope(backend), **wrong)  # type: ignore[arg-type]
 
 
+async def test_an_erasure_is_among_the_changes_of_each_stream(
+    redis: Redis, backend: RedisMessageQueueBackend
+) -> None:
+    await fill(redis)
+    await erase(Scope(backend, origin="cli"), user=USER)
+    agent = Operations(backend, origin="mcp")
+    for stream in (None, TOPIC, OTHER):
+        assert [one.what for one in await agent.changes(stream=stream)] == ["erase"]
+    assert await Operations(backend, origin="mcp", streams=[OTHER]).changes() == [], "it names another stream"
+
+
 async def publish(redis: Redis, users: str) -> None:
     """An event of ours per x, one of somebody else per dot."""
     for number, one in enumerate(users):

@@ -43,7 +43,7 @@ def test_a_group_at_work() -> None:
     )
     assert judged(group(pending=2, lag=3, oldest_pending_seconds=5, paused=True)) == (
         "paused",
-        f"{WORK} and is paused: resume it when it may go on.",
+        f"{WORK} and is paused: resume it when it may go on (`abe-redis group resume s g`).",
     )
 
 
@@ -91,7 +91,7 @@ def test_the_worst_comes_first_and_hides_no_other_trouble() -> None:
         (
             "Group 'behind' has 0 pending and 1 not delivered yet (the oldest published 61 s ago): add "
             "consumers or make the handler faster. Group 'paused' has 0 pending and 1 not delivered yet and "
-            "is paused: resume it when it may go on."
+            "is paused: resume it when it may go on (`abe-redis group resume s paused`)."
         ),
     )
     assert judged(stalled, paused)[0] == "stalled"

@@ -22,7 +22,7 @@ def verdict(rule: str, *groups: GroupStats, **facts: Any) -> tuple[Any, str]:
 
 BEHIND = {"lag": 1, "oldest_undelivered_seconds": 61}
 NOBODY = "and no consumer is alive:"
-RESUME = "and is paused: resume it when it may go on."
+RESUME = "and is paused: resume it when it may go on (`abe-redis group resume s g`)."
 DISUSED = "Nobody has used group 'g' for 9.0 days, so trimming does not wait for it any more."
 LETTER = "1 dead letter: read it with `abe-redis dead list s`."
 OVER = "The backlog keeps it above its bound of 100 entries."
@@ -71,8 +71,8 @@ RETRIES = (
 SLOW_FOR_RETRIES = "Group 'g' has 4 pending and 1 not delivered yet (the oldest published 61 s ago)."
 RETRIED = {"lag": 1, "consumers": [ConsumerStats(**HOLDER, postponed=1, alive=False)]}
 LEASED_BY_HAND = (
-    "Consumer 'cli-me' of group 'g' holds 2 events, 7-0 for 5 min: somebody leased that with `abe-redis "
-    "read`. Finish it with `abe-redis ack`, or leave it to a live worker."
+    "Consumer 'cli-me' of group 'g' holds 2 events, 7-0 for 5 min: somebody leased that at the command "
+    "line. Finish it with `abe-redis ack`, or leave it to a live worker."
 )
 AHEAD = (
     "Group 'g' stands at 9-0, beyond the end of the stream, and skips every event: somebody set it there by "

@@ -12,6 +12,15 @@ def buried(who: str, reason: str) -> Change:
     return Change(at=datetime(2026, 1, 31, tzinfo=UTC), who=who, origin="cli", what="bury", facts=facts)
 
 
+def test_a_change_in_several_streams_names_them_all() -> None:
+    facts = {"whose": "a user", "erased": 3, "streams": ["slack_events", "dead:{slack_events}"]}
+    one = Change(
+        at=datetime(2026, 1, 31, tzinfo=UTC), who="ann@host", origin="cli", what="erase", facts=facts
+    )
+    (line,) = changed([one], "mcp-1").lines
+    assert line.endswith('"erase" by "ann@host" of "slack_events" and "dead:{slack_events}", 3 erased')
+
+
 def test_the_reasons_of_others_are_withheld_where_only_some_users_are_trusted() -> None:
     made = [buried("ann@host", "a stranger wrote this"), buried("mcp-1", "it was handled by hand")]
     told = changed(made, "mcp-1", withholds=Trust(users=frozenset(["U1"])).withholds)

@@ -95,7 +95,7 @@ def test_any_id_has_a_time(entry_id: str, moment: str) -> None:
 
 
 def test_an_unreadable_entry_is_named() -> None:
-    assert view("1-0", None).summary == "the entry was trimmed away"
+    assert view("1-0", None).summary == "the entry is no longer in the stream"
     assert view("1-0", {}).summary == "unreadable: the entry has no field 'data'"
     buried = view("1-0", {b"data": b"{}", b"abe:reason": b"handler failed"})
     assert buried.summary == "event without a type [buried: handler failed]"
