@@ -122,15 +122,18 @@ class OrderedConsumer(GroupConsumer):
             if isinstance(error, failures.FAILURES):
                 return False
             raise
-        stream = held.entry.stream
         if state == "disowned":
-            self._ownership.lose(stream)
+            self._ownership.lose(held.entry.stream)
         elif state == "no_group":
             self._requeue(held.entry, _AGAIN_SECONDS)
             self._group_is_gone()
+        elif state == "gone":  # those behind it wait, since a person may have released it: see `load_lost`
+            self._requeue(held.entry, _AGAIN_SECONDS)
+            self._renew_at = 0.0
+            self._wanted.set()
         if state != "started" or held.lost or self._closed:
             return False
-        if self._ownership.has(stream, clock.now()):
+        if self._ownership.has(held.entry.stream, clock.now()):
             return True
         self._requeue(held.entry, 0)  # the process froze while it waited for the answer
         return False
@@ -159,10 +162,9 @@ class OrderedConsumer(GroupConsumer):
         held = self._in_hand(event)
         try:
             await super().nack(event, delay=delay, reason=reason, counted=counted)
-        except LeaseLostError:
-            raise
-        except BaseException:
-            self._deliver_again(held, delay)
+        except BaseException as error:
+            if not isinstance(error, LeaseLostError):
+                self._deliver_again(held, delay)
             raise
         self._deliver_again(held, delay)
 
@@ -171,10 +173,8 @@ class OrderedConsumer(GroupConsumer):
         held = self._in_hand(event)
         try:
             await super().bury(event, reason=reason)
-        except LeaseLostError:
-            raise
-        except BaseException:
-            if not self._in_flight.is_condemned(held):
+        except BaseException as error:
+            if not (isinstance(error, LeaseLostError) or self._in_flight.is_condemned(held)):
                 self._deliver_again(held, _AGAIN_SECONDS)
             raise
 

@@ -8,7 +8,8 @@ from redis.asyncio import Redis
 
 from abe_redis import Event, Operations
 from abe_redis.runtime import clock
-from abe_redis.streams import given_up
+from abe_redis.streams import given_up, owners
+from abe_redis.streams.lease import Leased
 from abe_redis.worker.retry import Retry
 from tests.integration.conftest import MakeBackend, pending, until
 from tests.integration.consuming.ordered.logged_workers import (
@@ -93,3 +94,33 @@ async def test_what_it_has_postponed_comes_when_a_person_says_and_before_the_res
         await until_true(lambda: len(began) == 4)
         assert began == [0, 0, 1, 2]
         assert clock.now() - began_at >= delay
+
+
+@pytest.mark.parametrize("delay", [0, 1])
+@pytest.mark.promise("An ordered worker takes back what was released from it,")
+async def test_what_is_released_just_as_its_retry_begins_is_not_overtaken(
+    delay: float, make_backend: MakeBackend, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend, began = make_backend(redis_stream_lease_seconds=LEASE_SECONDS), list[int]()
+    start, released_at = owners.start, list[float]()
+
+    async def start_late(commands: Redis, owner: owners.Owner, entry: Leased, **more: Any) -> str:
+        if not released_at:
+            released_at.append(clock.now())
+            person = Operations(make_backend(), origin="cli")
+            await person.release(
+                stream=TOPIC, group=GROUP, ids=[entry.id], consumer=owner.consumer, delay_seconds=delay
+            )
+        return await start(commands, owner, entry, **more)
+
+    async def handle(event: Event) -> None:
+        began.append(event["n"])
+        if len(began) == 1:
+            raise ValueError("not yet")
+
+    monkeypatch.setattr(owners, "start", start_late)
+    await publish(backend, "A", 0, 1, 2)
+    async with at_work(worker(backend, handle, policy=lambda *_: Retry(delay=0.1))):
+        await until_true(lambda: len(began) == 4)
+    assert began == [0, 0, 1, 2]
+    assert clock.now() - released_at[0] >= delay
