@@ -97,7 +97,6 @@ end
 -- Everybody who may have in flight what is nobody's.
 local function note_all_holders(of, ids)
   local names, of_each = of.removed, taken[of['name']]
-  names_read[stream] = nil -- of another group
   for name in pairs(names_of(stream, of['name'])) do
     if not nobodys[name] then names[#names + 1] = name end
   end

@@ -25,7 +25,6 @@ end
 local function put_back_dropped(stream, records, of)
   local group = of['name']
   local due, leases = beside(records, 'due', group), beside(records, 'leases', group)
-  names_read[stream] = nil -- of another group
   local removed = removed_lately(stream, records, group)
   put_back_given(stream, records, group)
   write_given()

@@ -6,16 +6,17 @@
 
 -- include: facts
 
-local names_read = {} -- per stream; what puts an entry back for a consumer forgets them
+local names_read = {} -- per stream, by group; what puts an entry back forgets those of its stream
 
 -- The names of the consumers that a group has.
 local function names_of(stream, group)
-  if names_read[stream] then return names_read[stream] end
+  local read = names_read[stream] or {}
+  if read[group] then return read[group] end
   local rows, there = redis.pcall('XINFO', 'CONSUMERS', stream, group), {}
   for _, row in ipairs(is_absent(rows, 'XINFO CONSUMERS') and {} or rows) do
     there[facts(row)['name']] = true
   end
-  names_read[stream] = there
+  read[group], names_read[stream] = there, read
   return there
 end
 

@@ -21,7 +21,7 @@ local function make_again(stream, records, group, floor, entries_read)
   for _, id in ipairs(unfinished) do
     redis.call('XCLAIM', stream, group, nobody, 0, id, 'RETRYCOUNT', 0, 'FORCE', 'JUSTID')
   end
-  names_read[stream] = nil -- of another group
+  names_read[stream] = nil -- of before it was made
   local of, now = group_of(stream, group), now_ms()
   local leases, pending = beside(records, 'leases', group), beside(records, 'pending', group)
   list_pending(stream, records, leases, pending, group, of, now)
