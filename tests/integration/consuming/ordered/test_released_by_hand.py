@@ -25,6 +25,21 @@ GROUP = "default"
 LEASE_SECONDS = 600  # nothing comes because a lease is over, or is renewed
 
 
+async def release(
+    make_backend: MakeBackend, redis: Redis, place: int, delay: float, *, by_name: bool = True
+) -> None:
+    """Release an event, by its place among the pending ones, as a person does."""
+    rows: Any = await redis.xpending_range(TOPIC, GROUP, "-", "+", 9)
+    back = await Operations(make_backend(), origin="cli").release(
+        stream=TOPIC,
+        group=GROUP,
+        ids=[rows[place]["message_id"].decode()],
+        consumer=rows[place]["consumer"].decode() if by_name else None,
+        delay_seconds=delay,
+    )
+    assert len(back.released) == 1
+
+
 @pytest.mark.parametrize("delay", [0, 1])
 @pytest.mark.promise("An ordered worker takes back what was released from it,")
 async def test_what_is_released_from_it_comes_in_its_turn(
@@ -39,16 +54,8 @@ async def test_what_is_released_from_it_comes_in_its_turn(
             return bool(log.began) and await pending(redis, TOPIC) == 3
 
         await until(all_are_here)
-        rows: Any = await redis.xpending_range(TOPIC, GROUP, "-", "+", 9)
-        person, began_at = Operations(make_backend(), origin="cli"), clock.now()
-        back = await person.release(
-            stream=TOPIC,
-            group=GROUP,
-            ids=[rows[1]["message_id"].decode()],
-            consumer=rows[1]["consumer"].decode(),
-            delay_seconds=delay,
-        )
-        assert len(back.released) == 1
+        began_at = clock.now()
+        await release(make_backend, redis, 1, delay)
 
         async def has_let_go() -> bool:
             return not await given_up.unconfirmed(redis, TOPIC, GROUP)
@@ -81,16 +88,8 @@ async def test_what_it_has_postponed_comes_when_a_person_says_and_before_the_res
             return bool(due == 1 and await pending(redis, TOPIC) == 3)
 
         await until(is_postponed)
-        rows: Any = await redis.xpending_range(TOPIC, GROUP, "-", "+", 9)
-        person, began_at = Operations(make_backend(), origin="cli"), clock.now()
-        back = await person.release(
-            stream=TOPIC,
-            group=GROUP,
-            ids=[rows[0]["message_id"].decode()],
-            consumer=rows[0]["consumer"].decode() if by_name else None,
-            delay_seconds=delay,
-        )
-        assert len(back.released) == 1
+        began_at = clock.now()
+        await release(make_backend, redis, 0, delay, by_name=by_name)
         await until_true(lambda: len(began) == 4)
         assert began == [0, 0, 1, 2]
         assert clock.now() - began_at >= delay
