@@ -6,6 +6,7 @@ import pytest
 from redis.asyncio import Redis
 
 from abe_redis.operations.operations import Operations
+from abe_redis.schemas import EventView
 from abe_redis.streams import names
 from tests.integration.agents import GROUP, TOPIC, said
 from tests.integration.conftest import MakeBackend
@@ -23,14 +24,20 @@ async def deliveries(redis: Redis) -> int:
     return int(rows[0]["times_delivered"])
 
 
+async def postponed(person: Operations) -> EventView:
+    """An event that a person has postponed."""
+    await person.publish_event(said(1))
+    (event,) = (await person.lease(group=GROUP, create_group=True)).events
+    await person.release(stream=TOPIC, group=GROUP, ids=[event.id], delay_seconds=DELAY)
+    return event
+
+
 @pytest.mark.parametrize("how", ["release", "release all", "the session ends", "not shown", "twice"])
 async def test_what_an_agent_leases_out_of_its_delay_goes_back_to_it(
     how: str, make_backend: MakeBackend, redis: Redis
 ) -> None:
     person, agent = Operations(make_backend(), origin="cli"), Operations(make_backend(), origin="mcp")
-    await person.publish_event(said(1))
-    (event,) = (await person.lease(group=GROUP, create_group=True)).events
-    await person.release(stream=TOPIC, group=GROUP, ids=[event.id], delay_seconds=DELAY)
+    event = await postponed(person)
     at, before = await due(redis, event.id), await deliveries(redis)
     for _ in range(2 if how == "twice" else 1):
         leased = await agent.lease(group=GROUP, ids=[event.id])
@@ -53,9 +60,7 @@ async def test_what_an_agent_leases_out_of_its_delay_goes_back_to_it(
 
 async def test_a_person_can_say_that_it_comes_at_once(make_backend: MakeBackend, redis: Redis) -> None:
     person = Operations(make_backend(), origin="cli")
-    await person.publish_event(said(1))
-    (event,) = (await person.lease(group=GROUP, create_group=True)).events
-    await person.release(stream=TOPIC, group=GROUP, ids=[event.id], delay_seconds=DELAY)
+    event = await postponed(person)
     await person.lease(group=GROUP, ids=[event.id])
     back = await person.release(stream=TOPIC, group=GROUP, ids=[event.id])
     assert (back.released, back.still_postponed) == ([event.id], [])
@@ -110,9 +115,7 @@ async def test_what_a_person_releases_from_an_agent_is_hastened(
 ) -> None:
     """Also while the agent does not know of it yet."""
     person, agent = Operations(make_backend(), origin="cli"), Operations(make_backend(), origin="mcp")
-    await person.publish_event(said(1))
-    (event,) = (await person.lease(group=GROUP, create_group=True)).events
-    await person.release(stream=TOPIC, group=GROUP, ids=[event.id], delay_seconds=DELAY)
+    event = await postponed(person)
     leased = await agent.lease(group=GROUP, ids=[event.id])
     back = await person.release(stream=TOPIC, group=GROUP, ids=[event.id], consumer=agent.consumer)
     assert back.released == [event.id]
