@@ -5,13 +5,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from threading import Event, Thread
 from typing import Any, override
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
+from tests.patience import PATIENCE
 from tests.servers import HOST
 
 
@@ -27,6 +28,11 @@ class Issuer:
         self.metadata: dict[str, Any] = {}
         self.asked: list[str] = []
         """Paths that somebody has asked for."""
+        self.is_away = False
+        """Whether it answers everybody with 503."""
+        self.answers = Event()
+        """It hangs while this is not set."""
+        self.answers.set()
 
     def jwks(self) -> dict[str, Any]:
         """The public halves."""
@@ -63,12 +69,13 @@ def issuing() -> Iterator[Issuer]:
     class Answers(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             issuer.asked.append(self.path)
+            issuer.answers.wait(PATIENCE)
             found = {
                 "/.well-known/openid-configuration": issuer.metadata,
                 "/keys": issuer.jwks(),
             }.get(self.path)
             body = json.dumps(found).encode()
-            self.send_response(404 if found is None else 200)
+            self.send_response(503 if issuer.is_away else 404 if found is None else 200)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
@@ -85,5 +92,6 @@ def issuing() -> Iterator[Issuer]:
         try:
             yield issuer
         finally:
+            issuer.answers.set()
             server.shutdown()
             serving.join()

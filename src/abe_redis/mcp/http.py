@@ -113,11 +113,10 @@ def http_app(app: App, token: str | None, oauth: OAuth | None = None) -> App:
         token: The bearer token that callers must send; None for any caller.
         oauth: The authorization server whose tokens callers must send instead.
     """
-    checked = app if oauth is None else protected(app, oauth)
-    going_on = 0
+    counted = _counted(app)
+    behind = counted if oauth is None else protected(counted, oauth)
 
     async def guard(scope: Scope, receive: Receive, send: Send) -> None:
-        nonlocal going_on
         if scope["type"] != "http":
             await app(scope, receive, send)
         elif scope["path"] == HEALTH:
@@ -126,16 +125,28 @@ def http_app(app: App, token: str | None, oauth: OAuth | None = None) -> App:
             await _answer(send, 421, b"the headers Host and Origin name no host")
         elif token is not None and not _knows(scope, token):
             await _answer(send, 401, b"a bearer token is needed", (b"www-authenticate", b"Bearer"))
-        elif going_on >= MOST_REQUESTS:
-            await _answer(send, 503, b"too many requests at the same time", (b"retry-after", b"5"))
         else:
-            going_on += 1
-            try:
-                await _with_body(checked, scope, receive, send)
-            finally:
-                going_on -= 1
+            await behind(scope, receive, send)
 
     return guard
+
+
+def _counted(app: App) -> App:
+    """An application that gets whole bodies, and not too many at a time: only from who may call it at all."""
+    going_on = 0
+
+    async def run(scope: Scope, receive: Receive, send: Send) -> None:
+        nonlocal going_on
+        if going_on >= MOST_REQUESTS:
+            await _answer(send, 503, b"too many requests at the same time", (b"retry-after", b"5"))
+            return
+        going_on += 1
+        try:
+            await _with_body(app, scope, receive, send)
+        finally:
+            going_on -= 1
+
+    return run
 
 
 async def _with_body(app: App, scope: Scope, receive: Receive, send: Send) -> None:

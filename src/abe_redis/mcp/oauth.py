@@ -4,40 +4,36 @@ Tokens are JWTs, signed by a key that the issuer publishes (JWKS). What the answ
 says, and the document that names the issuer, are the SDK's own.
 """
 
-import http.client
 import json
 import logging
-import ssl
 from collections.abc import MutableMapping
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
-import anyio.to_thread
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser, BearerAuthBackend, RequireAuthMiddleware
 from mcp.server.auth.provider import AccessToken
 from mcp.server.auth.routes import build_resource_metadata_url, create_protected_resource_routes
 from pydantic import AnyHttpUrl
+from starlette.authentication import AuthenticationError
 from starlette.middleware.authentication import AuthenticationMiddleware
+from starlette.requests import HTTPConnection
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route, Router
 
 from abe_redis.errors import SettingsError
 from abe_redis.mcp.access import POWERS, Access
-from abe_redis.runtime import clock
+from abe_redis.mcp.issuer_keys import IssuerKeys, may_trust
 from abe_redis.runtime.web import App, Receive, Scope, Send
 
 _LOG = logging.getLogger(__name__)
 
 METADATA = "/.well-known/oauth-protected-resource"
 
-_ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
-"""Signatures by a key that only the issuer has; with a shared secret, or none, anybody could sign."""
 _TYPES = frozenset(["jwt", "at+jwt", "application/at+jwt"])
 """The types that an access token may name; other types are for signing out, for proofs and more."""
 _LEEWAY_SECONDS = 30
-_FETCH_SECONDS, _MOST_BYTES = 5.0, 1024 * 1024
-_AGAIN_SECONDS = 30.0
-"""Least time between two looks at the issuer's keys, however many tokens name an unknown one."""
 _LONGEST_TOKEN = 16 * 1024
 
 
@@ -56,7 +52,7 @@ class OAuth:
 
     def __post_init__(self) -> None:
         for option, url in (("--oauth-issuer", self.issuer), ("--oauth-resource", self.resource)):
-            if not _may_trust(url):
+            if not may_trust(url):
                 raise SettingsError(
                     f"{option} is {url!r}: give an https:// URL without query; http:// is for this machine "
                     "alone."
@@ -66,17 +62,6 @@ class OAuth:
     def host(self) -> str:
         """The name under which clients reach this server."""
         return urlsplit(self.resource).hostname or ""
-
-
-def _may_trust(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        local = parts.hostname in {"127.0.0.1", "localhost", "::1"}
-    except ValueError:
-        return False
-    if not parts.hostname or parts.query or parts.fragment or "@" in parts.netloc:
-        return False
-    return parts.scheme == "https" or (parts.scheme == "http" and local)
 
 
 class Token(AccessToken):
@@ -90,13 +75,17 @@ class Tokens:
     """Checks tokens of one issuer for one resource."""
 
     oauth: OAuth
-    _keys: dict[str, Any] = field(default_factory=dict)
-    """The issuer's public keys, by their ids."""
-    _looked_at: float | None = None
-    _lock: anyio.Lock = field(default_factory=anyio.Lock)
+    _keys: IssuerKeys = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._keys = IssuerKeys(self.oauth.issuer)
 
     async def verify_token(self, token: str) -> Token | None:
-        """The token, if it is the issuer's, for this resource, and not over."""
+        """The token, if it is the issuer's, for this resource, and not over.
+
+        Raises:
+            IssuerAwayError: The issuer does not say which keys are its own, so nobody can tell.
+        """
         import jwt  # noqa: PLC0415 - only for servers that need it
 
         if len(token) > _LONGEST_TOKEN:
@@ -104,7 +93,7 @@ class Tokens:
         try:
             header = jwt.get_unverified_header(token)
             is_access = str(header.get("typ") or "jwt").lower() in _TYPES
-            key = await self._key(header) if is_access else None
+            key = await self._keys.find(header.get("kid"), header.get("alg")) if is_access else None
             if key is None:
                 return None
             resource = self.oauth.resource
@@ -124,34 +113,6 @@ class Tokens:
             _LOG.info("A token was refused: it is bound to a key of the client's, which is not checked here.")
             return None
         return _checked(token, claims, resource)
-
-    async def _key(self, header: dict[str, Any]) -> Any:  # noqa: ANN401 - PyJWT's key
-        """The key that signed a token; the keys are looked at again when it is unknown."""
-        name, algorithm = header.get("kid"), header.get("alg")
-        if algorithm not in _ALGORITHMS:
-            return None
-        async with self._lock:
-            if (found := self._find(name, algorithm)) is None and self._may_look():
-                self._looked_at = clock.now()
-                try:
-                    self._keys = await _keys_of(self.oauth.issuer)
-                except (OSError, ValueError, http.client.HTTPException) as error:
-                    _LOG.warning(
-                        "The keys of %s could not be fetched (%s): tokens signed with other keys are "
-                        "refused.",
-                        self.oauth.issuer,
-                        error,
-                    )
-                found = self._find(name, algorithm)
-        return found
-
-    def _find(self, name: object, algorithm: str) -> Any:  # noqa: ANN401 - PyJWT's key
-        one = next(iter(self._keys.values())) if name is None and len(self._keys) == 1 else None
-        found = one or (self._keys.get(name) if isinstance(name, str) else None)
-        return found if found is not None and found.algorithm_name == algorithm else None
-
-    def _may_look(self) -> bool:
-        return self._looked_at is None or clock.now() - self._looked_at >= _AGAIN_SECONDS
 
 
 def _checked(token: str, claims: dict[str, Any], resource: str) -> Token:
@@ -173,70 +134,6 @@ def _checked(token: str, claims: dict[str, Any], resource: str) -> Token:
         access=Access.of(person, principal, scopes),
         **more,
     )
-
-
-async def _keys_of(issuer: str) -> dict[str, Any]:
-    """The public keys of an issuer, by their ids."""
-    import jwt  # noqa: PLC0415
-
-    parts = urlsplit(issuer)
-    base, path = f"{parts.scheme}://{parts.netloc}", parts.path.rstrip("/")
-    failure: Exception = ValueError("no metadata")
-    for where in (
-        f"{base}/.well-known/oauth-authorization-server{path}",
-        f"{base}{path}/.well-known/openid-configuration",
-        f"{base}/.well-known/openid-configuration{path}",
-    ):
-        try:
-            metadata = await anyio.to_thread.run_sync(_fetched, where, abandon_on_cancel=True)
-        except (OSError, ValueError, http.client.HTTPException) as error:
-            failure = error
-            continue
-        if metadata.get("issuer") != issuer:
-            raise ValueError(f"its metadata names another issuer, {str(metadata.get('issuer'))[:200]!r}")
-        keys = str(metadata.get("jwks_uri"))
-        if not _may_trust(keys):
-            raise ValueError(f"its jwks_uri is {keys[:200]!r}")
-        found = await anyio.to_thread.run_sync(_fetched, keys, abandon_on_cancel=True)
-        return dict(_usable(jwt, found))
-    raise failure
-
-
-def _usable(jwt: Any, found: dict[str, Any]) -> list[tuple[str, Any]]:  # noqa: ANN401 - the module
-    """The keys that sign, and of which only the issuer has the other half."""
-    usable = []
-    for number, one in enumerate(found.get("keys", ())):
-        if not isinstance(one, dict) or one.get("kty") == "oct" or one.get("use", "sig") != "sig":
-            continue
-        try:
-            usable.append((str(one.get("kid", number)), jwt.PyJWK(one)))
-        except jwt.PyJWTError as error:
-            _LOG.info("A key of the issuer cannot be used (%s).", error)
-    return usable
-
-
-def _fetched(url: str) -> dict[str, Any]:
-    """A JSON document; redirects are not followed."""
-    parts = urlsplit(url)
-    connection = (
-        http.client.HTTPSConnection(
-            parts.netloc, timeout=_FETCH_SECONDS, context=ssl.create_default_context()
-        )
-        if parts.scheme == "https"
-        else http.client.HTTPConnection(parts.netloc, timeout=_FETCH_SECONDS)
-    )
-    try:
-        connection.request("GET", parts.path or "/", headers={"Accept": "application/json"})
-        answer = connection.getresponse()
-        body = answer.read(_MOST_BYTES + 1)
-    finally:
-        connection.close()
-    if answer.status != http.HTTPStatus.OK or len(body) > _MOST_BYTES:
-        raise ValueError(f"{url} answers {answer.status} with {len(body)} bytes")
-    found = json.loads(body)
-    if not isinstance(found, dict):
-        raise ValueError(f"{url} is no object")  # noqa: TRY004 - of what came, not of a type
-    return found
 
 
 def access_of(scope: Any) -> Access | None:  # noqa: ANN401 - ASGI
@@ -261,7 +158,7 @@ def _naming(document: App, oauth: OAuth) -> App:
             body += message.get("body", b"")
             if message.get("more_body"):
                 return
-            if head["status"] == http.HTTPStatus.OK and scope["method"] == "GET":
+            if head["status"] == HTTPStatus.OK and scope["method"] == "GET":
                 said = json.loads(body)
                 said |= {"resource": oauth.resource, "authorization_servers": [oauth.issuer]}
                 body = json.dumps(said).encode()
@@ -275,8 +172,16 @@ def _naming(document: App, oauth: OAuth) -> App:
     return run
 
 
+def _come_again(_: HTTPConnection, error: AuthenticationError) -> Response:
+    """Not 401, at which clients throw a good token away."""
+    return PlainTextResponse(str(error), HTTPStatus.SERVICE_UNAVAILABLE, {"retry-after": "5"})
+
+
 def protected(app: App, oauth: OAuth) -> App:
-    """An application behind its tokens, and beside it the document that says where clients get some."""
+    """An application behind its tokens, and beside it the document that says where clients get some.
+
+    Who has no token that counts is refused from the head of the request: the application never sees it.
+    """
     resource = AnyHttpUrl(oauth.resource)
     routes = create_protected_resource_routes(
         resource_url=resource,
@@ -299,6 +204,7 @@ def protected(app: App, oauth: OAuth) -> App:
     known: Any = AuthenticationMiddleware(
         RequireAuthMiddleware(allowed, [], build_resource_metadata_url(resource)),
         backend=BearerAuthBackend(Tokens(oauth)),
+        on_error=_come_again,
     )
 
     async def run(scope: Scope, receive: Receive, send: Send) -> None:
