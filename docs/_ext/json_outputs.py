@@ -17,7 +17,7 @@ OUTPUTS: dict[str, type[BaseModel]] = {
     "ack": schemas.AckResult,
     "audit": schemas.AuditResult,
     "count": schemas.CountResult,
-    "dead bury": schemas.ReleaseResult,
+    "dead bury": schemas.BuryResult,
     "dead list": schemas.DeadLettersResult,
     "dead purge": schemas.PurgeResult,
     "dead redrive": schemas.RedriveResult,

@@ -42,14 +42,26 @@ def bury(
     Example: abe-redis dead bury slack_events 1732000000000-0 --group workers --reason "its file is gone"
     """
     from abe_redis.operations import burying  # noqa: PLC0415
-    from abe_redis.operations.operations import Operations  # noqa: PLC0415
+    from abe_redis.operations.caller import Caller  # noqa: PLC0415
+    from abe_redis.operations.scope import Scope  # noqa: PLC0415
 
     result = with_backend(
         lambda backend: burying.bury(
-            Operations(backend, origin="cli"), entry_id, stream=stream, group=group, reason=reason
+            Scope(backend, origin="cli"),
+            Caller(backend, origin="cli").consumer,
+            entry_id,
+            stream=stream,
+            group=group,
+            reason=reason,
         )
     )
     text = f"{count(len(result.buried), 'event')} of {plain(result.stream)} buried for {plain(result.group)}."
+    if result.passed_over:
+        them = f"{count(result.passed_over, 'event')} before it"
+        text += (
+            f" The group has moved past {them}, not delivered yet: nobody has what it moved past, it counts "
+            "as pending, and the next consumer gets it first."
+        )
     show_result(result, text, as_json=as_json)
 
 

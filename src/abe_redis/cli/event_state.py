@@ -33,6 +33,8 @@ def state_of(one: "EventView | GroupState") -> str:
 def _deliveries(one: "EventView | GroupState") -> str:
     if one.deliveries is None:
         return ""
+    if one.state == "waiting" and one.left_by is None and not one.deliveries:
+        return ""
     if one.state in {"postponed", "waiting"}:
         return f"had {count(one.deliveries, 'delivery', 'deliveries')}"
     return f"delivery {one.deliveries}" if one.deliveries else "not handed to a handler yet"
@@ -48,7 +50,8 @@ def _holder(one: "EventView | GroupState") -> str:
         case "waiting":
             if one.left_by is not None:
                 return left_by(plain(one.left_by), one.free_at)
-            return "given back, held by nobody"
+            # Passed over, or replayed, or given back before a handler began it.
+            return "given back, held by nobody" if one.deliveries else "free: the next consumer gets it"
     if one.consumer is None:
         return ""
     since = "" if one.held_seconds is None else f" for {duration(one.held_seconds)}"

@@ -89,20 +89,36 @@ def _facts(event: AgentEvent) -> list[str]:
         facts.append(f"group {quoted(event.group)}")
     if event.waited_seconds is not None:
         facts.append(f"waits for {duration(event.waited_seconds)}")
-    if event.deliveries is not None:
+    if event.deliveries is not None and not _was_not_begun(event):
         is_free = event.state in {"postponed", "waiting"}
-        had = f"had {_count(event.deliveries, 'delivery', 'deliveries')}"
-        facts.append(had if is_free else f"delivery {event.deliveries}")
+        facts.append(_had(event) if is_free else f"delivery {event.deliveries}")
+    return [*facts, *_who_has(event)]
+
+
+def _who_has(event: AgentEvent) -> list[str]:
+    """Who has it, or why nobody does."""
     if event.due_at is not None:
-        facts.append(_due(event.due_at))
-    elif event.holder is not None and event.held_seconds is not None:
+        return [_due(event.due_at)]
+    if event.holder is not None and event.held_seconds is not None:
         who = "you" if event.yours else quoted(event.holder)
-        facts.append(f"held by {who} for {event.held_seconds:.0f} s")
-    elif event.left_by is not None:
-        facts.append(left_by(quoted(event.left_by), event.free_at))
-    elif event.state is not None:
-        facts.append(_NOBODY_HAS[event.state])
-    return facts
+        return [f"held by {who} for {event.held_seconds:.0f} s"]
+    if event.left_by is not None:
+        return [left_by(quoted(event.left_by), event.free_at)]
+    if _was_not_begun(event):
+        return [_FREE]
+    return [] if event.state is None else [_NOBODY_HAS[event.state]]
+
+
+_FREE = "free: the next consumer gets it"
+
+
+def _was_not_begun(one: AgentEvent | GroupState) -> bool:
+    """Whether it was passed over, or replayed, or given back before a handler began it."""
+    return one.state == "waiting" and one.left_by is None and not one.deliveries
+
+
+def _had(one: AgentEvent | GroupState) -> str:
+    return f"had {_count(one.deliveries or 0, 'delivery', 'deliveries')}"
 
 
 _NOBODY_HAS = {
@@ -126,8 +142,8 @@ def _state(one: GroupState) -> str:
     how = {
         "done": "done, unless the group began after it",
         "held": f"held by {holder} for {one.held_seconds or 0:.0f} s, delivery {one.deliveries}",
-        "waiting": f"{_free(one)}, had {one.deliveries} deliveries",
-        "postponed": f"{_due(one.due_at) if one.due_at else 'postponed'}, had {one.deliveries} deliveries",
+        "waiting": _FREE if _was_not_begun(one) else f"{_free(one)}, {_had(one)}",
+        "postponed": f"{_due(one.due_at) if one.due_at else 'postponed'}, {_had(one)}",
         "undelivered": "not delivered yet",
         "buried": f"given up on, unless a replay has finished it since; dead letter {one.dead_id}",
     }[one.state]

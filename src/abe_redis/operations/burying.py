@@ -1,27 +1,103 @@
 """Giving up on one event by its id, for a person."""
 
+from functools import partial
+
+from redis.asyncio import Redis
+
 from abe_redis.errors import RequestError
-from abe_redis.operations.operations import Operations
-from abe_redis.schemas import ReleaseResult
+from abe_redis.operations.changing import changing
+from abe_redis.operations.scope import Scope, check_id
+from abe_redis.runtime.arguments import check_text
+from abe_redis.runtime.shell import command, option
+from abe_redis.schemas import BuryResult
+from abe_redis.streams import acks, dead, names, renewal
+from abe_redis.streams.choose import MOST_PASSED, Why, take_these
 
 
 async def bury(
-    operations: Operations, entry_id: str, *, stream: str, group: str, reason: str
-) -> ReleaseResult:
-    """Move an event to the dead letters; the caller holds it, or leases it because nobody does.
+    scope: Scope, consumer: str, entry_id: str, *, stream: str, group: str, reason: str
+) -> BuryResult:
+    """Move an event to the dead letters; the caller holds it, or takes it because nobody does.
 
-    The group must exist: a new one would get every event of the stream. If this process dies after it leased
-    the event, the lease expires and the event is delivered as before.
+    Taking it is no delivery. The group must exist: a new one would get every event of the stream. If this
+    process dies after it took the event, the lease expires and the event is delivered as before.
+
+    Args:
+        scope: The caller's.
+        consumer: The name under which the caller holds events.
+        entry_id: The event.
+        stream: Where it is.
+        group: The group that gives up on it.
+        reason: Why.
 
     Raises:
         RequestError: It is not there, the group has finished it, or somebody else holds it.
     """
-    held = await operations.release(stream=stream, group=group, ids=[entry_id], bury=reason)
-    if held.buried:
-        return held
-    leased = await operations.lease(stream=stream, group=group, ids=[entry_id])
-    if not leased.events:
-        raise RequestError(f"The event {entry_id!r} was not buried. {leased.note}")
-    return await operations.release(
-        stream=stream, group=group, ids=[one.id for one in leased.events], bury=reason
+    name = scope.consumable(stream)
+    entry_id = check_id("An id", entry_id)
+    names.check_group(group)
+    check_text("The reason", reason)
+    result = BuryResult(stream=name, group=group, released=[], buried=[], not_held=[], unknown=[])
+    look = command("dead list", name)
+    facts = {"stream": name, "group": group, "buried": result.buried, "reason": reason}
+    async with changing(scope, "bury", doing=f"burying an event of {name!r}", look=look, **facts) as change:
+        redis = change.redis
+        await scope.check_exists(redis, name)
+        await scope.find_group(redis, name, group, create=None)
+        (held,) = await renewal.whose(redis, group, consumer, [(name, entry_id)], by_name=True)
+        if held != "done":
+            result.passed_over = await _take(scope, redis, name, group, consumer, entry_id)
+
+        def note(outcome: renewal.Outcome, was_lost: bool) -> None:  # noqa: FBT001 - of a step
+            if outcome == "done":
+                result.buried.append(entry_id)
+            elif was_lost:  # buried by the first try, its dead letter may be gone by now
+                change.doubt(entry_id)
+
+        burying = partial(dead.bury, redis, name, group, consumer, entry_id, reason)
+        await change.step(burying, [entry_id], note)
+    if not result.buried:
+        raise _refused(name, group, entry_id, "held", "another consumer")
+    return result
+
+
+async def _take(scope: Scope, redis: Redis, stream: str, group: str, consumer: str, entry_id: str) -> int:
+    """Take an event that nobody holds.
+
+    Returns:
+        How many undelivered events before it were passed over.
+
+    Raises:
+        RequestError: It cannot be taken.
+    """
+    taken = await take_these(
+        *(redis, group, consumer, stream, [entry_id]),
+        lease_seconds=scope.settings.redis_stream_lease_seconds,
+        postponed=True,
+        counted=False,
     )
+    for _, why, holder in taken.others:
+        raise _refused(stream, group, entry_id, why, repr(holder))
+    for entry in taken.leased:
+        try:
+            dead.check_for(entry, group)
+        except dead.ForOthersError:
+            await acks.ack(redis, group, consumer, [(stream, entry_id)])
+            raise RequestError(
+                f"The event {entry_id!r} was not buried: it was redriven for another group than {group!r}, "
+                "which has nothing to do with it."
+            ) from None
+    return taken.passed
+
+
+def _refused(stream: str, group: str, entry_id: str, why: Why, holder: str) -> RequestError:
+    look = command("read", stream, options=f"{option('--group', group)} --waiting")
+    find = command("read", options=option("--event-id", entry_id))
+    said = {
+        "held": f"{holder} holds it. It can be buried when that one has given it back, or when its lease is "
+        f"over: `{look}` shows who holds what.",
+        "far": f"more than {MOST_PASSED} undelivered events of group {group!r} stand before it: `{look}` "
+        "shows them.",
+    }
+    done = f"group {group!r} has finished it, or it does not exist: `{find}` shows which."
+    return RequestError(f"The event {entry_id!r} was not buried: {said.get(why, done)}")

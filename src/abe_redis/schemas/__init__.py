@@ -134,6 +134,16 @@ class ReleaseResult(Released):
     )
 
 
+class BuryResult(ReleaseResult):
+    """The result of giving up on an event by its id."""
+
+    passed_over: int = Field(
+        default=0,
+        description="Events before it that were not delivered to the group yet. The group has moved past "
+        "them: nobody has them, they count as pending, and the next consumer gets them first.",
+    )
+
+
 class Acked(DeferredModel):
     """The result of an ack, id by id."""
 

@@ -47,9 +47,9 @@ class EventView(DeferredModel):
     )
     state: State | None = Field(
         default=None,
-        description="How far the group is with it. held: a consumer holds it. waiting: it was given back, or "
-        "its consumer has ended (left_by). "
-        "postponed: it is delivered again at due_at. undelivered: the group was not given it yet.",
+        description="How far the group is with it. held: a consumer holds it. waiting: nobody does: it was "
+        "given back, passed over or replayed, or its consumer has ended (left_by). postponed: it is "
+        "delivered again at due_at. undelivered: the group was not given it yet.",
     )
     waited_seconds: float | None = Field(
         default=None, description="Seconds since it was published, in a list of what waits."
@@ -99,9 +99,9 @@ class GroupState(DeferredModel):
 
     group: str
     state: Literal["done", "held", "waiting", "postponed", "undelivered", "buried"] = Field(
-        description="done: finished. held: a consumer holds it. waiting: it was given back, or its lease is "
-        "over. postponed: it is delivered again at due_at. undelivered: the group was not given it yet. "
-        "buried: the group gave up on it."
+        description="done: finished. held: a consumer holds it. waiting: nobody does: it was given back, "
+        "passed over or replayed, or its lease is over. postponed: it is delivered again at due_at. "
+        "undelivered: the group was not given it yet. buried: the group gave up on it."
     )
     consumer: str | None = Field(default=None, description="The consumer that had it last, if known.")
     held_seconds: float | None = Field(default=None, description="Seconds since that one got it.")

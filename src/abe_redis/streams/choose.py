@@ -41,6 +41,7 @@ async def take_these(
     *,
     lease_seconds: float,
     postponed: bool,
+    counted: bool = True,
 ) -> Chosen:
     """Lease these entries, as far as nobody holds them.
 
@@ -52,11 +53,13 @@ async def take_these(
         ids: Which.
         lease_seconds: How long the consumer's leases last.
         postponed: Whether to take also what is postponed.
+        counted: Whether this is a delivery; else their counts stay as they are.
 
     Raises:
         redis.ResponseError: NOGROUP, when there is no such group.
     """
-    arguments: list[Argument] = [group, consumer, round(lease_seconds * 1000), MOST_PASSED, int(postponed)]
+    arguments: list[Argument] = [group, consumer, round(lease_seconds * 1000), MOST_PASSED]
+    arguments += (int(postponed), int(counted))
     asked_at = clock.now()
     rows, others, passed = await _TAKE_THESE(redis, names.with_all([stream], group), [*arguments, *ids])
     leased = [

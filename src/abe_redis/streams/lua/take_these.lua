@@ -6,7 +6,7 @@
 -- KEYS  the stream, its records, the sorted set of postponed entries, consumers' records of their leases,
 --       what the group has pending
 -- ARGV  group, consumer, its lease in ms, how many entries may be passed over, 1 if what is postponed may be
---       taken (else 0); then the ids
+--       taken (else 0), 1 if this is a delivery (else 0: it counts none); then the ids
 -- Answers the leased entries, each with its id, fields, number of deliveries, the rest of its delay in ms
 -- (0: it was not postponed) and why it was postponed (or ''); of each other id, why not: `held` (and by
 -- whom), `postponed`, `done` (or never there), `far` (too many stand before it); and how many were passed
@@ -28,7 +28,7 @@
 -- include: reached
 local stream, records, due, leases, pending = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local group, consumer, lease_ms = ARGV[1], ARGV[2], tonumber(ARGV[3])
-local most_passed, also_postponed = tonumber(ARGV[4]), ARGV[5] == '1'
+local most_passed, also_postponed, counts = tonumber(ARGV[4]), ARGV[5] == '1', tonumber(ARGV[6])
 local now, of = now_ms(), group_of(stream, group)
 if not of then return redis.error_reply('NOGROUP no group ' .. group .. ' on ' .. stream) end
 say_lease(leases, consumer, lease_ms, now)
@@ -39,8 +39,9 @@ put_back_vanished(stream, records, due, leases, pending, group, now)
 
 local function is_there(id) return #redis.call('XRANGE', stream, id, id) > 0 end
 
-local function take(id, deliveries, holder, is_back, rest)
-  local words = {'XCLAIM', stream, group, consumer, 0, id, 'RETRYCOUNT', deliveries + 1, 'FORCE'}
+local function take(id, had, holder, is_back, rest)
+  local deliveries = had + counts
+  local words = {'XCLAIM', stream, group, consumer, 0, id, 'RETRYCOUNT', deliveries, 'FORCE'}
   local entry = is_there(id) and redis.call(unpack(words))[1]
   if not entry then
     others[#others + 1] = {id, 'done', ''}
@@ -51,8 +52,8 @@ local function take(id, deliveries, holder, is_back, rest)
   note_taken(records, group, consumer, id, holder)
   note_given(records, group, id)
   note_reached(records, group, id)
-  if is_back then note_back(records, group, id, deliveries + 1) end
-  rows[#rows + 1] = {id, entry[2], deliveries + 1, rest or 0, reason}
+  if is_back then note_back(records, group, id, deliveries) end
+  rows[#rows + 1] = {id, entry[2], deliveries, rest or 0, reason}
 end
 
 local function take_pending(id, row, rest, is_back)
@@ -72,7 +73,7 @@ local function take_pending(id, row, rest, is_back)
   end
 end
 
-for i = 6, #ARGV do
+for i = 7, #ARGV do
   local id = ARGV[i]
   local row = redis.call('XPENDING', stream, group, id, id, 1)[1]
   local at = tonumber(redis.call('ZSCORE', due, id) or 0)
@@ -112,8 +113,8 @@ end
 
 local passed, to_read = 0, portion()
 while to_read > 0 do
-  local had = #found
-  local failure = read_new(stream, records, due, 4, group, consumer, math.min(100, to_read), '0-0', true)
+  local had, page = #found, math.min(100, to_read)
+  local failure = read_new(stream, records, due, 4, group, consumer, page, '0-0', counts == 1)
   if failure then return failure end
   if #found == had then break end
   local entries = found[#found][2]
@@ -122,7 +123,7 @@ while to_read > 0 do
   for _, entry in ipairs(entries) do
     if ahead[entry[1]] then
       ahead[entry[1]] = nil
-      rows[#rows + 1] = {entry[1], entry[2], 1, 0, ''}
+      rows[#rows + 1] = {entry[1], entry[2], counts, 0, ''}
     else
       back[#back + 1] = entry[1]
       note_given(records, group, entry[1], 0)
