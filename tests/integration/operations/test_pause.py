@@ -21,6 +21,7 @@ from tests.integration.operations.groups_of_numbers import (
     redis_url,
     stats,
 )
+from tests.integration.streams.group_progress import seen_unused
 
 __all__ = ["groups", "redis_url"]
 
@@ -137,6 +138,7 @@ async def test_trimming_waits_for_a_paused_group(redis: Redis, groups: Groups, e
 
         async def trimmed() -> bool:
             await publisher.publish(TOPIC, {"n": 0})
+            await seen_unused(redis, TOPIC)
             return await redis.xlen(TOPIC) < 400
 
         await until(trimmed)

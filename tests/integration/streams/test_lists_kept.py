@@ -8,8 +8,8 @@ from redis.asyncio import Redis
 
 from abe_redis.streams import acks, dead, manage, names
 from abe_redis.streams.erase import erase
-from abe_redis.streams.trim import trim
 from tests.integration.on_streams import A, fill, group, recorded, rows
+from tests.integration.streams.group_progress import trim_in_an_hour
 from tests.integration.streams.removed_consumers import (
     HOW,
     join,
@@ -78,7 +78,7 @@ async def test_what_a_removed_consumer_held_is_found_after_trimming_passed_the_g
     await take(commands, "dead", 5)
     await record(commands)
     await anyio.sleep(0.01)
-    await trim(commands, [A], 5, idle_days=1e-8)
+    await trim_in_an_hour(commands, A, 5, idle_days=1e-8)
     assert sorted(await rows(commands, A)) == ids[3:5]
     assert await remove(commands, "dead") == 2
     assert [entry_id for entry_id, _ in await taken_over(commands, "reclaim")] == ids[3:5]

@@ -13,7 +13,7 @@ from abe_redis.streams.groups import Ensured, ensure_group
 from abe_redis.streams.trim import STEP, Trimmed, Trimmer, is_over, trim
 from tests.integration.conftest import until
 from tests.integration.on_streams import A, B, C, entries, fill, hold, now_ms, recorded, rows
-from tests.integration.streams.group_progress import DAY, add, group, removed
+from tests.integration.streams.group_progress import DAY, add, group, removed, trim_in_an_hour
 
 BLOCKED = Trimmed(removed=0, blocked=True, given_up={})
 
@@ -70,7 +70,7 @@ async def test_an_unused_group_does_not_hold_back_trimming(commands: Redis) -> N
     await commands.xgroup_create(A, "h", "$", entries_read=10)
     await commands.xgroup_create(A, "k", "0", entries_read=0)
     await unused_since(commands, 2.1 * DAY, "g", "k")
-    found = await trim(commands, [A], 4, idle_days=2)
+    found = await trim_in_an_hour(commands, A, 4, idle_days=2)
     assert found == [removed(6, g=6, k=6)]
     assert (await recorded(commands, A, "lost"), await commands.xlen(A)) == (b"6", 4)
     found_groups: Any = await commands.xinfo_groups(A)
@@ -103,7 +103,8 @@ async def test_a_group_gives_up_only_what_it_had_not_finished(commands: Redis) -
     await commands.xgroup_createconsumer(A, "h", "someone")
     await anyio.sleep(2.1)
     await commands.xgroup_createconsumer(A, "h", "another")
-    assert await trim(commands, [A], 4, idle_days=2 / DAY) == [removed(5, g=4)]
+    assert await trim_in_an_hour(commands, A, 4, idle_days=2 / DAY) == [removed(4, g=4)]
+    assert await commands.xlen(A) == 5, "what it had finished went first"
     assert await rows(commands, A) == {}
     found: Any = await commands.xinfo_groups(A)
     of = {row["name"]: row for row in found}
@@ -119,7 +120,7 @@ async def test_a_group_gives_up_only_what_it_had_not_finished(commands: Redis) -
 async def test_entries_behind_the_cut_stay_pending(commands: Redis) -> None:
     ids = await hold(commands, A, 10)
     await anyio.sleep(0.2)
-    assert await trim(commands, [A], 4, idle_days=0.1 / DAY) == [removed(6, g=6)]
+    assert await trim_in_an_hour(commands, A, 4, idle_days=0.1 / DAY) == [removed(6, g=6)]
     assert list(await rows(commands, A)) == ids[6:]
     assert await recorded(commands, A, "lost") == b"6"
 
@@ -129,7 +130,7 @@ async def test_one_that_is_given_up_counts_as_well(commands: Redis) -> None:
         await commands.xadd(A, {"data": str(number)})
     await ensure_group(commands, [A], "g")
     await unused_since(commands, 3 * DAY, "g")
-    assert await trim(commands, [A], 4, idle_days=2) == [removed(1, g=1)]
+    assert await trim_in_an_hour(commands, A, 4, idle_days=2) == [removed(1, g=1)]
     assert (await group(commands, A))["entries-read"] == 1
     assert await recorded(commands, A, "lost") == b"1"
 
@@ -139,7 +140,7 @@ async def test_nothing_is_given_up_for_nothing(commands: Redis) -> None:
     await fill(commands, A, 10)
     await commands.xgroup_create(A, "h", "0")
     await unused_since(commands, 3 * DAY, "g")
-    assert await trim(commands, [A], 4, idle_days=2) == [BLOCKED]
+    assert await trim_in_an_hour(commands, A, 4, idle_days=2) == [BLOCKED]
     assert await recorded(commands, A, "lost") is None
 
 

@@ -5,8 +5,10 @@
 -- behind its floor, and what it has postponed. One that stands beyond the end of its stream (`beyond_end`)
 -- needs everything behind what it was given. MINID keeps its argument, so no entry that a group needs is
 -- removed.
--- Only a group that has had no consumer for long is passed over; its loss is counted. Without any group,
--- nothing is removed unless an operator has chosen it; then that is counted, too.
+-- Only a group that has had no consumer for long is passed over; its loss is counted. One look at the clock
+-- does not prove that: it may have been set forward. So the group must look unused for an hour more, without
+-- any sign of use. Without any group, nothing is removed unless an operator has chosen it; then that is
+-- counted, too.
 --
 -- KEYS  per stream: the stream, its records
 -- ARGV  the bound, how many entries a step removes at most, for how many ms a group may be without a consumer
@@ -33,11 +35,31 @@ local takes_unread = ARGV[4] == '1'
 local now, seconds = now_ms(), redis.call('TIME')[1]
 local answers, seen, most_seen = {}, 0, 3 * step -- entries and groups
 
+-- Whether a group that looks unused has looked so for an hour; for as long as it may be without a consumer,
+-- if that is shorter. It is noted when the group was last used, where it stands, when it was last looked at,
+-- and how long it has looked unused since the first look. The time between two looks counts up to a sixth of
+-- the hour, so that a step of the clock between them proves nothing either; any sign of use begins it anew.
+local function is_confirmed(records, of, used, noted)
+  local wait_ms, field = math.min(idle_ms, 3600 * 1000), 'unused ' .. of['name']
+  local used_then, position, looked_at, looked_ms =
+    string.match(noted or '', '^(%d+) (%S+) (%d+) (%d+)$')
+  local stands_at = of.floor or of['last-delivered-id']
+  local is_same = position == stands_at and math.abs(used - used_then) < 1000
+  local passed_ms = is_same and now - looked_at or -1
+  looked_ms = passed_ms < 0 and 0 or looked_ms + math.min(passed_ms, wait_ms / 6)
+  if passed_ms < 0 or passed_ms >= wait_ms / 60 then
+    redis.call('HSET', records, field,
+      string.format('%.0f %s %.0f %.0f', used, stands_at, now, looked_ms))
+  end
+  return looked_ms >= wait_ms
+end
+
 -- Whether a group holds back trimming. A group without a record of its use counts as used from now on.
 local function holds(stream, records, of)
   local group = of['name']
-  if idle_ms == 0 or redis.call('HGET', records, 'paused ' .. group) then return true end
-  local used = redis.call('HGET', records, 'used ' .. group)
+  local paused, used, noted =
+    unpack(redis.call('HMGET', records, 'paused ' .. group, 'used ' .. group, 'unused ' .. group))
+  if idle_ms == 0 or paused then return true end
   used = used and used * 1000
   for _, row in ipairs(of.floor and {} or redis.call('XINFO', 'CONSUMERS', stream, group)) do
     used = math.max(used or 0, now - facts(row)['idle'])
@@ -46,7 +68,9 @@ local function holds(stream, records, of)
     redis.call('HSET', records, 'used ' .. group, seconds)
     return true
   end
-  return now - used < idle_ms
+  if now - used >= idle_ms then return not is_confirmed(records, of, used, noted) end
+  if noted then redis.call('HDEL', records, 'unused ' .. group) end
+  return true
 end
 
 -- The number of these entries that lie behind a position and before the cut.
@@ -168,18 +192,20 @@ local function trim(stream, records)
   if #groups == 0 and not takes_unread then return -1, {}, -1 end
   local entries = redis.call('XRANGE', stream, '-', '+', 'COUNT', math.min(excess, step) + 1)
   seen = seen + #entries + #groups + 10
-  local cut, unused, given_up = entries[#entries][1], {}, {}
+  local most_cut = entries[#entries][1]
+  local cut, unused, given_up = most_cut, {}, {}
   local postponed = all_postponed(records, groups)
   for at, of in ipairs(groups) do
     if postponed[at] then
       of.needed = first_postponed(postponed[at], entries, of.needed) or of.needed
     end
-    if before(of.needed, cut) then
-      if holds(stream, records, of) then cut = of.needed else unused[#unused + 1] = of end
+    if before(of.needed, most_cut) then -- each is looked at, so that all that are unused are found at once
+      if not holds(stream, records, of) then unused[#unused + 1] = of
+      elseif before(of.needed, cut) then cut = of.needed end
     end
   end
   for _, of in ipairs(unused) do
-    local count = give_up(stream, records, of, entries, cut)
+    local count = before(of.needed, cut) and give_up(stream, records, of, entries, cut) or 0
     if count > 0 then
       given_up[#given_up + 1] = of['name']
       given_up[#given_up + 1] = count

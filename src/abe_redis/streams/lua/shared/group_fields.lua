@@ -25,6 +25,7 @@ local group_fields = {
   ['taken'] = '', -- what workers have yet to let go of, because of this change too
   ['taken over'] = 'moved made deleted',
   ['trail'] = '', -- by which a worker notices that Redis came back with older data
+  ['unused'] = 'moved made deleted', -- for how long trimming has seen that nobody uses it
   ['used'] = '',
 }
 
