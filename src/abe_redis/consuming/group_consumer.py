@@ -76,10 +76,8 @@ class GroupConsumer(ABC):
         self._tick_at = self._renew_at = 0.0
         self._connected = False  # whether Redis has answered
         self._troubles = Troubles(settings, group, self._away.streams)
-        self._waiting = False
-        """Whether a caller waits for an event."""
-        self._draining = False
-        """True while handlers run but no more events are fetched."""
+        self._waiting = False  # whether a caller waits for an event
+        self._draining = False  # true while handlers run but no more events are fetched
         self._wanted = asyncio.Event()
         self._arrived = asyncio.Event()
         self._handler_ended = asyncio.Event()
@@ -328,8 +326,10 @@ class GroupConsumer(ABC):
     async def _leave(self) -> None:
         redis = (await self._open()).commands
         await self._let_go(redis)
+        here = self._away.here(self._discovery.joined)
+        await self._maintenance.end(redis, here, self._in_flight.active)
         if self._in_flight.may_take_all:
-            await self._presence.end(redis, self._away.here(self._discovery.joined))
+            await self._presence.end(redis, here)
 
     @abstractmethod
     async def _end_reads(self) -> None:

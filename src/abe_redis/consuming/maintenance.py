@@ -125,6 +125,16 @@ class Maintenance:
         await self._tolerance.attempt("trimming", self._trim(redis, streams, active - away))
         self._to_trim |= away & active
 
+    async def end(self, redis: Redis, streams: Iterable[str], active: set[str]) -> None:
+        """Record once more what is finished: nobody may come to do so before somebody destroys the group.
+
+        Args:
+            streams: The streams that were read.
+            active: Those in which an event was finished or postponed since the last tick.
+        """
+        recorded = [stream for stream in streams if stream in active | self._unfinished]
+        await self._tolerance.attempt("recording what is finished", self._record(redis, recorded, is_last=True))
+
     async def _place(self, redis: Redis, streams: list[str]) -> None:
         """Look where the group stands, and whether Redis has older data than before."""
 
@@ -144,11 +154,11 @@ class Maintenance:
                     self._dead_days,
                 )
 
-    async def _record(self, redis: Redis, streams: list[str]) -> None:
+    async def _record(self, redis: Redis, streams: list[str], *, is_last: bool = False) -> None:
         self.given_up = {}
         if streams:
             # While the server is full, each consumer has to find out when it has memory again.
-            recent = 0 if self._is_full else _RECENT_SECONDS
+            recent = 0 if self._is_full or is_last else _RECENT_SECONDS
             recorded = await record_progress(
                 redis, streams, self._group, recent_seconds=recent, consumer=self._consumer
             )

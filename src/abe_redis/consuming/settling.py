@@ -38,7 +38,7 @@ class Settling:
         self.on_postponed: Callable[[Held, float], None] = lambda _, __: None
         """Called when Redis has postponed an event, with the delay in seconds."""
         self.active: set[str] = set()
-        """Streams in which something was finished since this was last emptied."""
+        """Streams in which something was finished or postponed since this was last emptied."""
         self._finished: list[Held] = []
         self._condemned: list[tuple[Held, str]] = []
         self._returning: dict[tuple[str, str], tuple[Held, float]] = {}
@@ -224,6 +224,7 @@ class Settling:
         )
         if outcome != "done":
             return False
+        self.active.add(held.key[0])
         self.on_postponed(held, delay_seconds)
         return True
 
