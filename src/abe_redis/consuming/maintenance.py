@@ -133,7 +133,9 @@ class Maintenance:
             active: Those in which an event was finished or postponed since the last tick.
         """
         recorded = [stream for stream in streams if stream in active | self._unfinished]
-        await self._tolerance.attempt("recording what is finished", self._record(redis, recorded, is_last=True))
+        await self._tolerance.attempt(
+            "recording what is finished", self._record(redis, recorded, is_last=True)
+        )
 
     async def _place(self, redis: Redis, streams: list[str]) -> None:
         """Look where the group stands, and whether Redis has older data than before."""

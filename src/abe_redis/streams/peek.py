@@ -283,7 +283,8 @@ class Standing:
     given: bool
     """Whether the group was given it."""
     row: PendingEntry | None
-    """The entry, without its fields, if it is pending."""
+    """The entry, without its fields, if it is pending; also if it is only because somebody removed its
+    consumer that it is not: then it is postponed, or nobody holds it, and it is delivered again."""
 
 
 async def standings(redis: Redis, stream: str, entry_id: str) -> list[Standing]:
@@ -296,8 +297,43 @@ async def standings(redis: Redis, stream: str, entry_id: str) -> list[Standing]:
             redis, stream, group, after=ids.before(entry_id), count=1, consumer=None, until=entry_id
         )
         given_it = ids.order(entry_id) <= ids.order(row["last-delivered-id"])
-        found.append(Standing(group, given_it, pending_there[0] if pending_there else None))
+        there = pending_there[0] if pending_there else None
+        if given_it and there is None:
+            there = await _dropped(redis, stream, group, entry_id)
+        found.append(Standing(group, given_it, there))
     return found
+
+
+_POSTPONED_DELIVERIES = 4096
+"""The part of a millisecond that stands for one delivery where an entry is postponed: see `postponed.lua`."""
+
+
+async def _dropped(redis: Redis, stream: str, group: str, entry_id: str) -> PendingEntry | None:
+    """An entry that was postponed or given back, and that somebody dropped with its consumer."""
+    pipeline = redis.pipeline(transaction=False)
+    pipeline.zscore(names.due(stream, group), entry_id)
+    pipeline.hget(names.reasons(stream, group), entry_id)
+    pipeline.hget(names.records(stream), f"given {group}")
+    pipeline.xinfo_consumers(stream, group)
+    due, reason, given_back, consumers = await pipeline.execute(raise_on_error=False)
+    if failed := next((one for one in (due, given_back, consumers) if isinstance(one, Exception)), None):
+        raise failed
+    is_removed = all(row["name"] != names.NOBODY for row in consumers)
+    counts = dict(line.split() for line in ((is_removed and given_back) or b"").splitlines())
+    if due is None and entry_id.encode() not in counts:
+        return None
+    return PendingEntry(
+        id=entry_id,
+        fields=None,
+        consumer=names.NOBODY.decode(),
+        idle_seconds=None,
+        held_seconds=None,
+        deliveries=int(counts.get(entry_id.encode(), 0))
+        if due is None
+        else round(due % 1 * _POSTPONED_DELIVERIES),
+        due_at=None if due is None else datetime.fromtimestamp(float(due) / 1000, UTC),
+        reason=reason.decode(errors="replace") if due is not None and isinstance(reason, bytes) else None,
+    )
 
 
 async def given(redis: Redis, stream: str, group: str) -> str | None:

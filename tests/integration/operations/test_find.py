@@ -44,6 +44,29 @@ async def test_an_event_that_is_not_remembered_is_searched_for(make_backend: Mak
     assert (await agent.find_event("Ev999")).events == []
 
 
+async def test_what_somebody_dropped_with_a_consumer_is_not_called_done(
+    agent: Operations, redis: Redis
+) -> None:
+    ids = await fill(agent, 3)
+    await redis.xgroup_create(TOPIC, GROUP, "0")
+    await agent.lease(group=GROUP, count=3)
+    here: dict[str, Any] = {"stream": TOPIC, "group": GROUP}
+    await agent.ack(**here, ids=ids[:1])
+    await agent.release(**here, ids=ids[1:2], delay_seconds=60, reason="busy")
+    await agent.release(**here, ids=ids[2:3])
+
+    async def states() -> list[Any]:
+        found = [(await agent.find_event(f"Ev{number}")).handled[0] for number in range(3)]
+        return [(one.state, one.consumer, one.deliveries, one.due_at, one.reason) for one in found]
+
+    before = await states()
+    assert [state for state, *_ in before] == ["done", "postponed", "waiting"]
+    consumers: Any = await redis.xinfo_consumers(TOPIC, GROUP)
+    dropped = [await redis.xgroup_delconsumer(TOPIC, GROUP, one["name"]) for one in consumers]
+    assert sum(dropped) == 2
+    assert await states() == [before[0], (before[1][0], None, *before[1][2:]), before[2]]
+
+
 async def test_it_says_how_far_each_group_is(agent: Operations, redis: Redis) -> None:
     ids = await fill(agent, 6)
     for group in ("a", GROUP):
