@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 
 from abe_redis.events import codec
 from abe_redis.events.codec import MAX_PAYLOAD_BYTES
+from abe_redis.sanitize import secrets
 from abe_redis.streams import names
 from tests.attacks.tally import Tally
 from tests.integration.agents import asking, server, size
@@ -92,6 +93,42 @@ async def test_a_read_takes_few_bytes_at_once(make_backend: MakeBackend, redis: 
     found = answer.structuredContent
     assert 1 <= len(found["events"]) < 6
     assert found["next_start"] == found["events"][-1]["id"]
+
+
+@pytest.mark.promise("gives way between events")
+@pytest.mark.anyio
+@pytest.mark.parametrize("payload", ["none", "event", "whole"])
+async def test_whoever_searches_texts_for_secrets_gives_way_between_them(
+    payload: str, make_backend: MakeBackend, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Counted in searches without a turn of the loop between them."""
+    text = "name: secret " * 200  # slow to search
+    for number in range(40):
+        await redis.xadd(STREAM, {"data": json.dumps({"type": "message", "text": f"{number} {text}"})})
+    ask, found = asking(server(make_backend())), secrets._found
+    in_turn, longest, is_done = 0, 0, False
+
+    def counting(searched: str) -> Any:
+        nonlocal in_turn, longest
+        in_turn += len(searched) > 1000
+        longest = max(longest, in_turn)
+        return found(searched)
+
+    async def turns() -> None:
+        nonlocal in_turn
+        while not is_done:
+            in_turn = 0
+            await anyio.lowlevel.checkpoint()
+
+    monkeypatch.setattr(secrets, "_found", counting)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(turns)
+        answer = await ask("read_stream", count=40, max_chars=60_000, payload=payload)
+        is_done = True
+    assert len(answer.structuredContent["events"]) == 40
+    tally = Tally("a flood of what is slow to search")
+    tally.tried(f"searches at a stretch: {longest}", escaped=longest > 20)
+    tally.check(least=1)
 
 
 WAYS: dict[str, tuple[str, dict[str, Any]]] = {

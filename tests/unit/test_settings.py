@@ -124,6 +124,8 @@ def test_a_password_in_the_url_wins(monkeypatch: pytest.MonkeyPatch) -> None:
         ("REDIS_STREAM_MAXLEN", "1e99", "a whole number"),
         ("REDIS_STREAM_PATTERNS", "a,,b", "none of them empty"),
         ("REDIS_STREAM_CONSUMER", "abe:nobody", "does not begin with abe:"),
+        ("REDIS_STREAM_CONSUMER", "mcp-bot", "does not begin with mcp-"),
+        ("REDIS_STREAM_CONSUMER", "cli-bot", "does not begin with cli-"),
         ("REDIS_STREAM_EVENT_ID", "a,,b", "none of them empty"),
         ("REDIS_STREAM_EVENT_ID", "a..b", "none of them empty"),
         ("REDIS_STREAM_CONVERSATION", "team", "'channel', 'thread' or 'user'"),
@@ -210,3 +212,13 @@ def test_help_says_of_each_setting_what_it_is_its_unit_default_bounds_and_variab
 def test_consumer_names() -> None:
     assert Settings().consumer_name != Settings().consumer_name
     assert Settings(redis_stream_consumer="worker-1").consumer_name == "worker-1"
+
+
+@pytest.mark.parametrize("host", ["mcp-worker-7f", "cli-host", "worker-1"])
+def test_a_worker_on_a_host_of_any_name_has_no_name_of_others(
+    host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("socket.gethostname", lambda: host)
+    name = Settings().consumer_name
+    assert host in name
+    assert not name.startswith(("abe:", "mcp-", "cli-"))

@@ -74,6 +74,7 @@ class Address:
             username, password = await self.credentials()
         if not username and not password:
             return
+        refusal: exceptions.ResponseError | None = None
         try:
             await ask(("AUTH", username, password or "") if username else ("AUTH", password or ""))
         except (exceptions.AuthenticationError, exceptions.AuthorizationError) as error:
@@ -83,6 +84,16 @@ class Address:
             raise exceptions.ConnectionError(
                 f"the server at {self.place} refuses the credentials: {error}"
             ) from None
+        except exceptions.ResponseError as error:
+            refusal = _without_arguments(error)
+        if refusal is not None:
+            raise refusal  # here, so that the first error is not behind it
+
+
+def _without_arguments(error: exceptions.ResponseError) -> exceptions.ResponseError:
+    """The same without what a server repeats of a command that it does not know: the password."""
+    said = str(error).partition("AUTH")[0].strip(" '`\"")
+    return type(error)(f"the server does not take AUTH ({said})")
 
 
 def identity_of(place: str, username: str | None) -> str:

@@ -42,21 +42,14 @@ def context(settings: Settings) -> ssl.SSLContext:
         if path is not None and not path.is_file():
             raise SettingsError(f"{name.upper()} names {str(path)!r}, which is not a file.")
     try:
-        ssl.create_default_context(cafile=settings.redis_ssl_ca_certs)
+        context = ssl.create_default_context(
+            cafile=settings.redis_ssl_ca_certs
+        )  # which alone counts, if given
     except (ssl.SSLError, OSError) as error:
         raise SettingsError(
             f"REDIS_SSL_CA_CERTS names {str(settings.redis_ssl_ca_certs)!r}, which does not hold "
             f"certificates in PEM format ({error})."
         ) from None
-    context = ssl.create_default_context()
-    if settings.redis_ssl_ca_certs:
-        try:
-            context.load_verify_locations(settings.redis_ssl_ca_certs)
-        except (ssl.SSLError, OSError) as error:
-            raise SettingsError(
-                f"The authorities in REDIS_SSL_CA_CERTS cannot be used ({error}); it must be a PEM file of "
-                "certificates."
-            ) from None
     if settings.redis_ssl_certfile:
         try:
             context.load_cert_chain(

@@ -4,6 +4,8 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import anyio.lowlevel
+
 from abe_redis.mcp.agent_events import AgentEvent, AgentRead
 from abe_redis.operations.event_views import CUT, compact, shorten
 from abe_redis.sanitize.secrets import cut
@@ -23,8 +25,10 @@ def most_events(max_chars: int) -> int:
     return max(1, (max_chars - _LEAST) // _LEAST_PER_EVENT)
 
 
-def fit(result: AgentRead, size: Size, max_chars: int, *, halves: int) -> None:
+async def fit(result: AgentRead, size: Size, max_chars: int, *, halves: int) -> None:
     """Shorten long words and payloads, and drop the last events, until an answer fits.
+
+    Others have their turn between two events: to shorten one takes long if somebody wrote it to take long.
 
     Args:
         result: The result to shorten, in place. The caller gives dropped events of a lease back.
@@ -58,14 +62,15 @@ def fit(result: AgentRead, size: Size, max_chars: int, *, halves: int) -> None:
     most = _SHORT // 2
     while size(result) > max_chars and most > _LEAST_FACT:
         _shorten_facts(result, most := most // 2)
-    _fill(result.events, words, cut_before, (max_chars - size(result)) // halves)
+    await _fill(result.events, words, cut_before, (max_chars - size(result)) // halves)
     while size(result) > max_chars and (longest := max(result.events, key=_room, default=None)):
         if not _room(longest):
             break
         _shorten(longest, _room(longest) // 2)
+        await anyio.lowlevel.checkpoint()
 
 
-def _fill(
+async def _fill(
     events: list[AgentEvent],
     words: list[tuple[str | None, dict[str, Any] | None]],
     cut_before: list[bool],
@@ -81,6 +86,7 @@ def _fill(
         share = max(0, room) // (len(pairs) - at)
         if _room(event) > share:
             _shorten(event, share, text)
+            await anyio.lowlevel.checkpoint()
         room -= _room(event)
 
 

@@ -189,5 +189,5 @@ async def _shown(
     def text(part: AgentRead) -> str:
         return event_text.read(part, fence, may_change=not permissions.read_only)
 
-    fit(made, lambda part: len(text(part)), most, halves=1)
+    await fit(made, lambda part: len(text(part)), most, halves=1)
     return text(made)

@@ -4,6 +4,8 @@ import json
 import re
 from typing import Any
 
+import anyio.lowlevel
+
 from abe_redis.events import codec, kinds, slack
 from abe_redis.events.codec import Fields
 from abe_redis.operations.event_line import summarise
@@ -72,10 +74,10 @@ def compact(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def fit(views: list[EventView], max_chars: int) -> bool:
+async def fit(views: list[EventView], max_chars: int) -> bool:
     """Shorten payloads so that all of them together have at most `max_chars` characters of JSON.
 
-    Small ones stay whole; large ones share the rest fairly.
+    Small ones stay whole; large ones share the rest fairly. Others have their turn in between.
 
     Returns:
         Whether any was shortened.
@@ -87,6 +89,7 @@ def fit(views: list[EventView], max_chars: int) -> bool:
         if size > share and one.payload is not None:
             one.payload, one.truncated, any_shortened = shorten(one.payload, share), True, True
             size = len(compact(one.payload))  # noqa: PLW2901 - its size now
+            await anyio.lowlevel.checkpoint()
         left = max(0, left - size)
     return any_shortened
 

@@ -2,6 +2,7 @@
 
 from typing import Unpack
 
+import anyio.lowlevel
 from redis.asyncio import Redis
 
 from abe_redis.errors import InvalidArgumentError, RequestError
@@ -151,7 +152,9 @@ class Searching(Reading):
                     redis, self._scope.allowed(stream), after=after, count=asked, order="newest"
                 )
                 pages.note(entry.fields for entry in page)
-                found += [event_views.view(entry.id, entry.fields) for entry in page]
+                for entry in page:
+                    await anyio.lowlevel.checkpoint()  # others have their turn, however large the entries are
+                    found.append(event_views.view(entry.id, entry.fields))
                 if len(page) < asked:
                     break
         return found

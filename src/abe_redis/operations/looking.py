@@ -162,7 +162,7 @@ class Looking(Caller):
             result.note = await self._scope.absence(found.redis, found.name)
         if max_chars is not None or self._scope.limits.is_limited:
             await _bound(result.events)
-        if max_chars is not None and event_views.fit(result.events, max_chars):
+        if max_chars is not None and await event_views.fit(result.events, max_chars):
             result.note += (
                 " Some payloads were shortened: call again with a smaller count or a larger max_chars."
             )

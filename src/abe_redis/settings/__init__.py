@@ -6,8 +6,6 @@ file only with `--env-file`, because a client may start it in a stranger's direc
 """
 
 import logging
-import os
-import socket
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -18,7 +16,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError as SourceError
 
 from abe_redis.errors import SettingsError
-from abe_redis.settings import in_force, misspelt, sentences, variables
+from abe_redis.settings import consumer_names, in_force, misspelt, sentences, variables
 from abe_redis.settings.described import signature_of, with_settings
 from abe_redis.settings.url import check_url, without_credentials
 
@@ -68,7 +66,7 @@ class Settings(BaseSettings):
     )
     redis_ssl: bool = Field(default=False, description="`true` turns `redis://` into `rediss://`.")
     redis_ssl_ca_certs: Path | None = Field(
-        default=None, description="File with the certificate authorities to trust; by default the system's."
+        default=None, description="File with the authorities to trust, in place of the system's."
     )
     redis_ssl_certfile: Path | None = Field(default=None, description="Client certificate.")
     redis_ssl_keyfile: Path | None = Field(default=None, description="Key of the client certificate.")
@@ -256,10 +254,8 @@ class Settings(BaseSettings):
 
     @field_validator("redis_stream_consumer")
     @classmethod
-    def _name_of_somebody(cls, value: str | None) -> str | None:
-        if value is not None and value.startswith("abe:"):
-            raise ValueError("a name that does not begin with abe:, as those of events that nobody holds do")
-        return value
+    def _name_of_a_process(cls, value: str | None) -> str | None:
+        return consumer_names.check(value)
 
     @field_validator("redis_stream_event_id")
     @classmethod
@@ -328,7 +324,7 @@ class Settings(BaseSettings):
     @property
     def consumer_name(self) -> str:
         """The configured consumer name, or a new one of host, process id and a random part."""
-        return self.redis_stream_consumer or f"{socket.gethostname()}-{os.getpid()}-{os.urandom(3).hex()}"
+        return self.redis_stream_consumer or consumer_names.new()
 
     @property
     def uses_tls(self) -> bool:

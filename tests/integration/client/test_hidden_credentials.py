@@ -4,6 +4,8 @@ import logging
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import anyio
@@ -25,7 +27,7 @@ from tests.integration.client.secured import (
     payload,
 )
 from tests.patience import PATIENCE
-from tests.servers import Server
+from tests.servers import Server, Servers
 
 __all__ = ["acl_server"]
 
@@ -104,6 +106,38 @@ async def test_a_wrong_password(
             answers = await tool_answers(backend)
             assert all("refused the user name or password" in answer for answer in answers)
             assert_hidden(wrong, answers)
+
+
+class Rotated:
+    """Gives a password that no setting holds."""
+
+    def get_credentials(self) -> tuple[str, str]:
+        return (USER, SECRET)
+
+
+@pytest.mark.promise("Slack's verification `token` never reaches Redis; no password appears")
+@pytest.mark.parametrize("source", ["password", "long", "blanks", "file", "credentials"])
+async def test_a_server_that_repeats_what_it_does_not_know(
+    source: str, debian_redis: Servers, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As one does whose AUTH was renamed, or a proxy: the words behind an unknown command."""
+    server = debian_redis(options={"rename-command": 'AUTH ""'})
+    (tmp_path / "password").write_text(f"{SECRET}\n")
+    ways: dict[str, tuple[str, dict[str, Any]]] = {
+        "password": (SECRET, {"redis_password": SECRET}),
+        "long": (SECRET, {"redis_password": SECRET * 10}),
+        "blanks": ("x  y  zsecret", {"redis_password": "x  y  zsecret"}),
+        "file": (SECRET, {"redis_password_file": tmp_path / "password"}),
+        "credentials": (SECRET, {"redis_credentials": f"{__name__}:Rotated"}),
+    }
+    secret, given = ways[source]
+    with nothing_logged(caplog, secret):
+        settings = Settings(redis_url=server.url, **given)
+        error = await failure(settings)
+        assert "does not take AUTH (unknown command)" in str(error)
+        assert_hidden(secret, traces(error))
+        async with RedisMessageQueueBackend(settings) as backend:
+            assert_hidden(secret, await tool_answers(backend))
 
 
 async def test_a_user_without_the_right(acl_server: Server, caplog: pytest.LogCaptureFixture) -> None:

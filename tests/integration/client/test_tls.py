@@ -51,6 +51,18 @@ async def test_an_authority_that_is_not_trusted(
     assert "certificate verify failed" in str(error)
 
 
+@pytest.mark.promise("`REDIS_SSL_CA_CERTS` replaces the system's authorities")
+async def test_the_authority_that_is_given_is_the_only_one(
+    tls_server: Server, certificates: Certificates, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificates.ca))  # as if it were the system's
+    settings = with_certificates(certificates)
+    await round_trip(Settings(redis_url=tls_server.url, **settings | {"redis_ssl_ca_certs": None}))
+    pinned = settings | {"redis_ssl_ca_certs": Certificates.make(tmp_path).ca}
+    error = await failure(Settings(redis_url=tls_server.url, **pinned))
+    assert "certificate verify failed" in str(error)
+
+
 async def test_a_client_certificate_that_is_missing(tls_server: Server, certificates: Certificates) -> None:
     error = await failure(Settings(redis_url=tls_server.url, redis_ssl_ca_certs=certificates.ca))
     assert isinstance(error, RedisUnavailableError)

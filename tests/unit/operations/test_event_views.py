@@ -105,9 +105,9 @@ def views(*payloads: dict[str, Any]) -> list[EventView]:
     return [view(f"{n}-0", {b"data": json.dumps(payload).encode()}) for n, payload in enumerate(payloads, 1)]
 
 
-def test_small_payloads_stay_whole_and_large_ones_share_what_is_left() -> None:
+async def test_small_payloads_stay_whole_and_large_ones_share_what_is_left() -> None:
     seen = views({"n": 1}, {"text": "a" * 5000}, {"n": 3}, {"text": "b" * 5000})
-    fit(seen, 2000)
+    await fit(seen, 2000)
     assert [one.truncated for one in seen] == [False, True, False, True]
     assert seen[0].payload == {"n": 1}
     assert sum(len(compact(one.payload)) for one in seen) <= 2000
@@ -115,9 +115,9 @@ def test_small_payloads_stay_whole_and_large_ones_share_what_is_left() -> None:
     assert seen[1].payload["text"].startswith("aaaa")
 
 
-def test_a_text_that_fits_is_not_touched() -> None:
+async def test_a_text_that_fits_is_not_touched() -> None:
     seen = views({"text": "a" * 500})
-    fit(seen, 600)
+    await fit(seen, 600)
     assert seen[0].payload == {"text": "a" * 500}
     assert not seen[0].truncated
 

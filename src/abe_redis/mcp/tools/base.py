@@ -56,7 +56,7 @@ class ToolSet:
         def size(part: AgentRead) -> int:
             return len(text(part)) + (len(compact(plain(part))) if structured else 0)
 
-        fit(made, size, max_chars, halves=2 if structured else 1)
+        await fit(made, size, max_chars, halves=2 if structured else 1)
         if structured:
             return answer(plain(made), text(made)), made
         return text_answer(text(made)), made
