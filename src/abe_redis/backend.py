@@ -139,7 +139,9 @@ class RedisMessageQueueBackend:
             PayloadError: The payload is not a JSON object, or too large.
             InvalidNameError: The stream's name is not allowed.
         """
-        await self.publish_event(key, payload)
+        if self._closed:
+            raise ClosedError
+        await self._publisher.publish(key, payload)
 
     async def publish_event(
         self,

@@ -86,8 +86,8 @@ class Publisher:
         key: str,
         payload: dict[str, Any],
         *,
-        event_id: str | None,
-        origin: str | None,
+        event_id: str | None = None,
+        origin: str | None = None,
         arrival: Arrival | None = None,
     ) -> Coroutine[Any, Any, Published]:
         """Add an event, and return the result.
