@@ -179,9 +179,9 @@ def _said_alone(draft: Draft, views: seen.Views, hard_maxlen: int) -> Said | Non
         return None
     state, seconds, lasting, (name, buckets), _ = seen.place(stream, view, remember_seconds)
     keys = [stream, state, f"{name}{chosen % buckets}"]
-    arguments: list[Argument] = [hard_maxlen, view.said, lasting]
-    arguments += (seen.field(event_id), seen.mark(attempt, seconds), *chain.from_iterable(fields.items()))
-    return _PUBLISH_ALONE, keys, arguments
+    said, mark = seen.field(event_id), seen.mark(attempt, seconds)
+    entry = chain.from_iterable(fields.items())
+    return _PUBLISH_ALONE, keys, [hard_maxlen, view.said, lasting, said, mark, *entry]
 
 
 def _said_settled(drafts: Sequence[Draft], views: seen.Views, hard_maxlen: int) -> Said | None:
