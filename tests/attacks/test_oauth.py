@@ -1,8 +1,6 @@
 """`abe-redis mcp --http --oauth-issuer`: whose tokens are taken, and what each may do."""
 
 import json
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -17,6 +15,7 @@ from tests.attacks.issuer import Issuer, issuing
 from tests.attacks.tally import Tally
 from tests.attacks.test_crowds import BOTH, initialize
 from tests.attacks.wire import Agent
+from tests.command_line import run_command
 from tests.patience import PATIENCE
 
 RESOURCE = "http://127.0.0.1/mcp"
@@ -265,12 +264,6 @@ def test_the_audit_names_the_person_and_nobody_uses_anothers_session_or_leases(
     ],
 )
 def test_a_server_does_not_start_with_half_of_it(options: tuple[str, ...], said: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "abe_redis", "mcp", "--http", "--port", "0", *options],
-        capture_output=True,
-        encoding="utf-8",
-        timeout=PATIENCE,
-        check=False,
-    )
+    done = run_command("mcp", "--http", "--port", "0", *options)
     assert done.returncode != 0
     assert said in done.stderr

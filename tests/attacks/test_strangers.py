@@ -58,7 +58,8 @@ def test_the_server_does_not_start_without_the_token_that_it_needs(
     options: list[str], variables: dict[str, str], words: str, start: Start, redis_url: str
 ) -> None:
     command = ("-m", "abe_redis", "mcp", "--http", "--port", str(free_port()), *options)
-    refused = start(environments.mcp_sdk("2.3"), *command, variables={"REDIS_URL": redis_url} | variables)
+    variables = {"REDIS_URL": redis_url} | variables
+    refused = start(environments.mcp_sdk("2.3"), *command, variables=variables, forked=True)
     assert refused.wait() == 2
     assert words in refused.stderr
 

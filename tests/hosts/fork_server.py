@@ -101,7 +101,8 @@ class ForkServer:
             os.dup2(file, descriptor)
             os.close(file)
             errors = "backslashreplace" if name == "stderr" else "surrogateescape"
-            buffering = 1 if name == "stderr" else -1
+            at_once = name == "stderr" or "PYTHONUNBUFFERED" in job["environment"]
+            buffering = 1 if at_once and mode == "w" else -1
             stream = open(descriptor, mode, buffering, "utf-8", errors, closefd=False)  # noqa: SIM115
             setattr(sys, name, stream)
         os.chdir(job["directory"])

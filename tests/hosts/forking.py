@@ -6,6 +6,7 @@ import hashlib
 import os
 import socket
 import subprocess
+import sys
 import tempfile
 from functools import cache
 from pathlib import Path
@@ -40,12 +41,27 @@ LONG_RUNNING = (
 """What workers, listeners and dashboards import."""
 
 
+OF_BOLT = (
+    *LONG_RUNNING,
+    *("slack_bolt", "slack_bolt.async_app", "slack_bolt.authorization", "slack_sdk.web.async_client"),
+)
+"""What a worker of a Bolt app imports, too."""
+
+
 def command(python: str, modules: tuple[str, ...], *options: str) -> list[str]:
     """The words that stand for an environment's interpreter, with arguments behind them as usual.
 
     Before them come options of Python itself. Modules that the environment does not have are left out.
     """
     return [python, "-I", "-S", _IN_ITS_STEAD, _address(python, modules, options)]
+
+
+def ours(*options: str) -> list[str]:
+    """The same for the interpreter of the tests: for a command of ours, where its start is not in question.
+
+    SIGSTOP and SIGCONT reach only what stands for the process.
+    """
+    return command(sys.executable, LONG_RUNNING, *options)
 
 
 @cache

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from abe_redis.testing import FakeSlack, message
+from tests.hosts import forking
 from tests.hosts.environments import ROOT, Environment, environment
 from tests.hosts.processes import Child, ended, until
 from tests.patience import PATIENCE, whole_lines
@@ -71,7 +72,7 @@ def start(
 ) -> Iterator[Start]:
     """Starts workers of the bot, on one release and of one kind."""
     release, kind = request.param
-    python = sys.executable if release == NEWEST else bolt(release).python
+    python = forking.command(sys.executable if release == NEWEST else bolt(release).python, forking.OF_BOLT)
     shutil.copy(Path(__file__).with_name("bolt_bot.py"), tmp_path / "bot.py")
     variables = {
         "REDIS_URL": redis_url,
@@ -83,7 +84,7 @@ def start(
 
         def run(**more: str) -> Child:
             child = Child(
-                [python, "-m", "abe_redis", "worker", "bot:app", "--group", "bot", "--retry-first", "0.01"],
+                [*python, "-m", "abe_redis", "worker", "bot:app", "--group", "bot", "--retry-first", "0.01"],
                 cwd=tmp_path,
                 variables={name: os.environ[name] for name in ("HOME", "PATH")} | variables | more,
                 stderr=tmp_path / f"stderr-{len(children)}",

@@ -3,7 +3,6 @@
 import re
 import signal
 import socket
-import subprocess
 import sys
 import time
 import urllib.request
@@ -20,6 +19,7 @@ from mcp.client.stdio import StdioServerParameters, stdio_client
 from playwright.sync_api import Browser, expect
 from redis import Redis
 
+from tests.command_line import run_command
 from tests.hosts import forking
 from tests.hosts.browser import Theme, Visit, chromium
 from tests.hosts.processes import Child, ended
@@ -57,7 +57,7 @@ def dashboard(tmp_path: Path) -> Iterator[Open]:
     with ended(list[Child]()) as children:
 
         def run(redis_url: str) -> str:
-            python = forking.command(sys.executable, forking.LONG_RUNNING, "-W", "error")
+            python = forking.ours("-W", "error")
             child = Child(
                 [*python, "-m", "abe_redis", "dashboard", "--port", "0"],
                 cwd=tmp_path,
@@ -239,12 +239,7 @@ def test_a_port_that_is_taken() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         for command in (["dashboard"], ["mcp", "--http"]):
-            result = subprocess.run(
-                [sys.executable, "-m", "abe_redis", *command, "--port", port],
-                capture_output=True,
-                text=True,
-                check=False,
-            )
+            result = run_command(*command, "--port", port)
             assert result.returncode == 1
             assert result.stderr == (
                 f"abe-redis: Cannot listen on 127.0.0.1:{port} (Address already in use): choose another port "

@@ -1,4 +1,7 @@
-"""Each example as it stands, in a process of its own, against a real server."""
+"""Each example as it stands, in a process of its own, against a real server.
+
+Each is started once at least by a Python that has imported nothing; the others of its runs are forked.
+"""
 
 import json
 import os
@@ -15,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from tests.hosts import forking
 from tests.hosts.processes import Child, ended, until
 from tests.servers import Server, free_port
 
@@ -32,9 +36,10 @@ def run(tmp_path: Path) -> Iterator[Run]:
     """Starts an example; what still runs at the end of the test is ended."""
     with ended(list[Child]()) as children:
 
-        def start(name: str, *arguments: str, **variables: str) -> Child:
+        def start(name: str, *arguments: str, by: str = "fork", **variables: str) -> Child:
+            python = forking.ours() if by == "fork" else [sys.executable]
             child = Child(
-                [sys.executable, str(EXAMPLES / name), *arguments],
+                [*python, str(EXAMPLES / name), *arguments],
                 cwd=tmp_path,
                 variables={**os.environ, "PYTHONUNBUFFERED": "1", **variables},
                 stderr=tmp_path / f"stderr-{len(children)}",
@@ -59,7 +64,7 @@ def publish(server: Server, stream: str, *payloads: dict[str, Any]) -> None:
 
 
 def test_basic_usage(run: Run, server: Server, redis_url: str) -> None:
-    child = run("basic_usage.py", REDIS_URL=redis_url)
+    child = run("basic_usage.py", by="start", REDIS_URL=redis_url)
     assert child.wait() == 0, child.stderr
     (said,) = child.stderr.splitlines()
     assert said.startswith("Group 'example-group' of 'slack:example' is new")
@@ -79,7 +84,8 @@ def test_basic_usage_leaves_other_events_alone(run: Run, server: Server, redis_u
 def test_consumers_share_the_work_and_end_in_order(run: Run, server: Server, redis_url: str) -> None:
     events = 16
     consumers = [
-        run("consumer.py", "--group=workers", "--seconds=0.25", REDIS_URL=redis_url) for _ in range(2)
+        run("consumer.py", "--group=workers", "--seconds=0.25", by=by, REDIS_URL=redis_url)
+        for by in ("start", "fork")
     ]
     for child in consumers:
         child.wait_for(lambda lines: [one for one in lines if "waits for events" in one], "it to be ready")
@@ -171,7 +177,8 @@ def test_the_bot_answers_in_the_thread(run: Run, server: Server, redis_url: str,
         {"type": "app_mention", "text": "without a channel"},
         {"type": "app_mention", "user": "U2", "channel": "C2", "ts": "4.4"},
     )
-    bot = run("reply_bot.py", REDIS_URL=redis_url, SLACK_BOT_TOKEN="xoxb-test", SLACK_API_URL=slack.url)
+    slack_variables = {"SLACK_BOT_TOKEN": "xoxb-test", "SLACK_API_URL": slack.url}
+    bot = run("reply_bot.py", by="start", REDIS_URL=redis_url, **slack_variables)
     until(lambda: len(slack.posted) >= 3, "three answers")
     bot.signal(signal.SIGTERM)
     assert bot.wait() == 0, bot.stderr
@@ -223,7 +230,7 @@ def test_the_bot_without_a_token_says_so(run: Run) -> None:
 
 
 def test_the_agent_reads_works_and_acks(run: Run, server: Server, redis_url: str) -> None:
-    agent = run("agent.py", REDIS_URL=redis_url)
+    agent = run("agent.py", by="start", REDIS_URL=redis_url)
     assert agent.wait() == 0, agent.stderr
     told = "\n".join(agent.lines)
     assert "working on" in told
@@ -241,7 +248,7 @@ def test_without_redis_it_is_a_sentence(run: Run, name: str) -> None:
 
 def test_bolt_app(run: Run, redis_url: str) -> None:
     """As a program, it shows with a fake Slack what it does as `abe-redis worker bolt_app:app`."""
-    child = run("bolt_app.py", REDIS_URL=redis_url)
+    child = run("bolt_app.py", by="start", REDIS_URL=redis_url)
     assert child.wait() == 0, child.stderr
     assert sorted(child.lines) == [
         "chat.postMessage: Hello <@U061F7AUR>!",

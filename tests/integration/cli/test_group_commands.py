@@ -4,13 +4,13 @@ import json
 import os
 import pty
 import subprocess
-import sys
 from typing import Any
 
 import pytest
 import redis as redis_py
 
 from tests.command_line import run_command
+from tests.hosts import forking
 from tests.patience import PATIENCE
 from tests.servers import Server
 
@@ -69,7 +69,7 @@ def test_on_a_terminal_it_says_how_many_come_again_and_asks(
     redis.xdel(TOPIC, "5-0")
     before = state(redis)
     keyboard, terminal = pty.openpty()
-    command = [sys.executable, "-m", "abe_redis", "group", what, TOPIC, "bot", "--from", "beginning"]
+    command = [*forking.ours(), "-m", "abe_redis", "group", what, TOPIC, "bot", "--from", "beginning"]
     with subprocess.Popen(command, stdin=terminal, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as asking:
         assert asking.stderr is not None
         said = b""

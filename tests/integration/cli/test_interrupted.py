@@ -18,6 +18,7 @@ from abe_redis.cli.common import stepwise
 from abe_redis.cli.line_numbers import LineRanges
 from abe_redis.cli.publish_lines import publish_lines
 from abe_redis.schemas import PublishLinesResult
+from tests.hosts import forking
 from tests.hosts.processes import Child, ended, until
 from tests.integration.conftest import until as until_true
 from tests.patience import PATIENCE
@@ -79,7 +80,7 @@ def test_a_change_in_steps_says_how_much_is_done(capsys: pytest.CaptureFixture[s
 @pytest.mark.usefixtures("not_under_nohup")
 def test_a_script_reads_where_to_continue(server: Server, redis_url: str, tmp_path: Path) -> None:
     child = Child(
-        [sys.executable, "-m", "abe_redis", "publish", "--lines", "-", "--json"],
+        [*forking.ours(), "-m", "abe_redis", "publish", "--lines", "-", "--json"],
         cwd=tmp_path,
         variables=os.environ | {"REDIS_URL": redis_url},
         stderr=tmp_path / "stderr",

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import signal
-import sys
 import time
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import pytest
 from abe_redis.publishing.outbox_file import OutboxFile
 from abe_redis.publishing.outbox_rows import Row
 from abe_redis.streams.publish import Draft
+from tests.hosts import forking
 from tests.hosts.processes import Child
 from tests.integration.cli.command_runs import answer, at, run
 
@@ -50,7 +50,7 @@ def add(redis_url: str, text: str) -> None:
 @pytest.mark.promise("The other commands leave the outbox as it is")
 def test_who_follows_the_events_forwards_none(outbox: Path, redis_url: str, tmp_path: Path) -> None:
     add(redis_url, "before")
-    command = [sys.executable, "-m", "abe_redis", "read", "--follow", "--json"]
+    command = [*forking.ours(), "-m", "abe_redis", "read", "--follow", "--json"]
     with Child(command, cwd=tmp_path, variables=os.environ, stderr=tmp_path / "stderr") as child:
         assert json.loads(child.line(0))["payload"]["text"] == "before"
         for number in range(1, 4):

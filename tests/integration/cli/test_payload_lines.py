@@ -13,6 +13,7 @@ import pytest
 
 from abe_redis import Operations
 from tests.command_line import run_command
+from tests.hosts import forking
 from tests.hosts.processes import Child
 from tests.integration.cli.command_runs import answer, at, run
 from tests.integration.conftest import MakeBackend
@@ -217,7 +218,7 @@ def test_a_failure_says_where_to_go_on(
     ids = [entry_id for entry_id, _ in rows]
     errors = tmp_path / "stderr"
     with errors.open("wb") as log:
-        command = [sys.executable, "-m", "abe_redis", "read", "--lines"]
+        command = [*forking.ours(), "-m", "abe_redis", "read", "--lines"]
         child = subprocess.Popen(command, env=os.environ, stdout=subprocess.PIPE, stderr=log)
     with child:
         assert child.stdout is not None

@@ -4,11 +4,11 @@ import json
 import os
 import re
 import signal
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.hosts import forking
 from tests.hosts.processes import Child, ended, until
 from tests.integration.cli.command_runs import answer, at, run
 from tests.servers import Server
@@ -34,7 +34,7 @@ def test_lines_are_published_as_they_come(
     server: Server, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     child = Child(
-        [sys.executable, "-m", "abe_redis", "publish", "--lines", "-"],
+        [*forking.ours(), "-m", "abe_redis", "publish", "--lines", "-"],
         cwd=tmp_path,
         variables=os.environ | {"REDIS_URL": redis_url},
         stderr=tmp_path / "stderr",
@@ -60,7 +60,7 @@ def test_who_goes_on_after_a_signal_publishes_no_event_twice(
     path = tmp_path / "events.jsonl"
     path.write_text("".join(f'{{"n": {n}}}\n' for n in range(60_000)))
     child = Child(
-        [sys.executable, "-m", "abe_redis", "publish", "--lines", str(path)],
+        [*forking.ours(), "-m", "abe_redis", "publish", "--lines", str(path)],
         cwd=tmp_path,
         variables=os.environ | {"REDIS_URL": redis_url},
         stderr=tmp_path / "stderr",

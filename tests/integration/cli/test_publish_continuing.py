@@ -5,13 +5,13 @@ import os
 import re
 import signal
 import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.hosts import forking
 from tests.hosts.processes import Child, ended, until
 from tests.integration.cli.command_runs import answer, at, run
 from tests.servers import Server
@@ -115,7 +115,7 @@ def test_who_does_not_wait_for_the_answer_learns_which_lines_are_doubtful(
     own_server: Server, tmp_path: Path
 ) -> None:
     child = Child(
-        [sys.executable, "-m", "abe_redis", "publish", "--lines", "-"],
+        [*forking.ours(), "-m", "abe_redis", "publish", "--lines", "-"],
         cwd=tmp_path,
         variables=os.environ | {"REDIS_URL": own_server.url},
         stderr=tmp_path / "stderr",

@@ -3,12 +3,12 @@
 import json
 import os
 import signal
-import sys
 from pathlib import Path
 
 import pytest
 
 from abe_redis.sanitize.untrusted import clean
+from tests.hosts import forking
 from tests.hosts.processes import Child
 from tests.integration.cli.command_runs import answer, at, run
 
@@ -18,7 +18,7 @@ __all__ = ["at"]
 @pytest.mark.usefixtures("at")
 def test_reading_on_and_on(tmp_path: Path) -> None:
     answer("publish", '{"type": "message", "text": "before"}')
-    command = [sys.executable, "-m", "abe_redis", "read", "--follow", "--json"]
+    command = [*forking.ours(), "-m", "abe_redis", "read", "--follow", "--json"]
     child = Child(command, cwd=tmp_path, variables=os.environ, stderr=tmp_path / "stderr")
     with child:
         follow(child)
@@ -82,7 +82,7 @@ def test_json_is_whole_so_that_it_can_be_published_again(tmp_path: Path) -> None
     found = answer("read", "--order", "oldest")
     assert [one["payload"]["event_id"] for one in found["events"]] == ["Ev0", "Ev1", "Ev2"]
     assert all(one["payload"]["event"] == LONG["event"] and not one["truncated"] for one in found["events"])
-    command = [sys.executable, "-m", "abe_redis", "read", "--follow", "--json"]
+    command = [*forking.ours(), "-m", "abe_redis", "read", "--follow", "--json"]
     with Child(command, cwd=tmp_path, variables=os.environ, stderr=tmp_path / "stderr") as child:
         assert json.loads(child.line(0))["payload"] == LONG
         child.signal(signal.SIGINT)

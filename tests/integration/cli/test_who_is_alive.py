@@ -1,6 +1,7 @@
 """Which workers are alive, as everybody can see: also those that merely wait, on every server."""
 
 import json
+import re
 import signal
 from typing import Any
 
@@ -53,29 +54,34 @@ def cell() -> str:
     return row.split("│")[5].strip()
 
 
-def signs(count: int) -> None:
-    """Wait until each consumer has given so many signs of life more."""
+def signs(client: redis.Redis, count: int) -> None:
+    """Wait until each consumer has given so many signs of life more, by what the server says."""
+
+    def idle() -> dict[str, int]:
+        return {one["name"]: one["idle"] for one in client.xinfo_consumers(STREAM, GROUP)}
+
     for _ in range(count):
-        before = {one["name"]: one["idle_seconds"] for one in consumers()}
+        before = idle()
         left = set(before)
 
-        def all_again(before: dict[str, float] = before, left: set[str] = left) -> bool:
-            for one in consumers():
-                if one["idle_seconds"] < before[one["name"]]:
-                    left.discard(one["name"])
-                before[one["name"]] = one["idle_seconds"]
+        def all_again(before: dict[str, int] = before, left: set[str] = left) -> bool:
+            for name, now in idle().items():
+                if now < before[name]:
+                    left.discard(name)
+                before[name] = now
             return not left
 
         until(all_again, "each consumer to give a sign of life")
 
 
 def is_alive(worker: Child) -> bool:
-    """By the number of its process, which its name contains."""
-    return any(one["alive"] for one in consumers() if f"-{worker.process.pid}-" in one["name"])
+    """By the name that the worker has logged."""
+    named = re.search(r"Consumer '([^']+)' of group", worker.stderr)
+    return named is not None and any(one["alive"] for one in consumers() if one["name"] == named[1])
 
 
 def workers(start: Start, *options: str, count: int = 2, **variables: str) -> list[Child]:
-    started = [start("bot:handle", *options, by="start", **LEASE, **variables) for _ in range(count)]
+    started = [start("bot:handle", *options, **LEASE, **variables) for _ in range(count)]
     wait_until_listening(*started)
     return started
 
@@ -86,7 +92,7 @@ def test_workers_that_wait_are_alive_until_they_end_or_die(
 ) -> None:
     ended, killed, last = workers(start, *options, count=3)
     until(lambda: alive() == (3, 3), "all to be alive")
-    signs(3)  # which is longer than a lease
+    signs(client, 3)  # which is longer than a lease
     until(lambda: cell() == "3 of 3", "all to be shown as alive")
     ended.signal(signal.SIGTERM)
     assert ended.wait() == 0, ended.stderr
@@ -104,7 +110,7 @@ def test_workers_of_a_paused_group_are_alive(client: redis.Redis, start: Start) 
     client.xadd(STREAM, {"data": '{"n": 2}'})
     workers(start)
     until(lambda: alive() == (2, 2), "both to be alive")
-    signs(2)
+    signs(client, 2)
     until(lambda: alive() == (2, 2), "both to be alive still")
 
 
@@ -130,7 +136,7 @@ def test_who_ended_with_a_retry_to_come_is_not_alive(client: redis.Redis, start:
     """The retry is pending under its name until it is due, so that its name stays."""
     client.xadd(STREAM, {"data": '{"n": 2}'})
     delay = ("--retry-first", "3600", "--retry-most", "3600")
-    worker = start("bot:fails", *delay, by="start", REDIS_STREAM_LEASE_SECONDS="300")
+    worker = start("bot:fails", *delay, REDIS_STREAM_LEASE_SECONDS="300")
     until(lambda: client.zcard(names.due(STREAM, GROUP)) == 1, "the retry to be postponed")
     until(lambda: is_alive(worker), "it to be alive")
     worker.signal(signal.SIGTERM)

@@ -85,7 +85,7 @@ def test_a_handler_has_its_time(queue: Server, start: Start) -> None:
 )
 def test_every_kind_of_handler_can_be_called(queue: Server, start: Start, handler: str) -> None:
     publish(queue, {"n": 1})
-    worker = start(f"bot:{handler}", by="start")
+    worker = start(f"bot:{handler}", by="start" if handler == "handle" else "fork")
     (started,) = wait_until_said(worker, "started")
     assert started["n"] == 1
     assert not started.get("main"), "a function may block"

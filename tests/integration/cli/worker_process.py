@@ -33,11 +33,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
         def run(handler: str, *options: str, before: str = "", by: str = "fork", **variables: str) -> Child:
             strict = ("-W", "error")
-            python = (
-                forking.command(sys.executable, forking.LONG_RUNNING, *strict)
-                if by == "fork"
-                else [sys.executable, *strict]
-            )
+            python = forking.ours(*strict) if by == "fork" else [sys.executable, *strict]
             child = Child(
                 [*python, "-m", "abe_redis", *before.split(), "worker", handler, "--group", GROUP, *options],
                 cwd=tmp_path,

@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 
 from abe_redis import Event, EventWorker, Retry
 from abe_redis.runtime import clock
+from tests.hosts import forking
 from tests.hosts.processes import Child
 from tests.integration.conftest import MakeBackend, until
 from tests.integration.consuming.foreign_hands import (
@@ -101,7 +102,7 @@ async def test_what_a_killed_worker_held_is_delivered_though_its_consumer_is_rem
     variables = os.environ | {"REDIS_URL": backend.settings.redis_url, "REDIS_STREAM_LEASE_SECONDS": "1"}
     variables |= {"REDIS_STREAM_CONSUMER": name} if name else {}
     kind = "ordered" if ordered else "plain"
-    command = [sys.executable, "-m", "tests.integration.worker.lives", kind, "2", "0.1"]
+    command = [*forking.ours(), "-m", "tests.integration.worker.lives", kind, "2", "0.1"]
     await redis.xadd(STREAM, {"data": '{"n": 7, "seconds": 3600}'})
     root, stderr = Path(__file__).parents[3], tmp_path / "stderr"
     with Child(command, cwd=root, variables=variables, stderr=stderr) as killed:

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import signal
-import sys
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.hosts import forking
 from tests.hosts.processes import Child, until
 from tests.integration.cli.command_runs import run
 from tests.patience import PATIENCE
@@ -47,7 +47,7 @@ def worker(own_server: Server, tmp_path: Path) -> Iterator[tuple[Child, int]]:
         f"--metrics-port {port}"
     )
     child = Child(
-        [sys.executable, "-W", "error", *command.split()],
+        [*forking.ours("-W", "error"), *command.split()],
         cwd=tmp_path,
         variables=os.environ | {"REDIS_URL": own_server.url, "REDIS_STREAM_MAX_DELIVERIES": "3"},
         stderr=tmp_path / "stderr",
@@ -107,7 +107,7 @@ def test_the_metrics_of_a_worker_can_be_scraped(
 
 def test_the_mcp_server_counts_its_calls(redis_url: str, tmp_path: Path) -> None:
     port = free_port()
-    command = [sys.executable, "-W", "error", "-m", "abe_redis", "mcp", "--metrics-port", str(port)]
+    command = [*forking.ours("-W", "error"), "-m", "abe_redis", "mcp", "--metrics-port", str(port)]
     child = Child(
         command, cwd=tmp_path, variables=os.environ | {"REDIS_URL": redis_url}, stderr=tmp_path / "stderr"
     )

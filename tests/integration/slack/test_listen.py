@@ -5,7 +5,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -31,7 +30,7 @@ def listening(
     redis_url: str, slack: FakeSlack, directory: Path, *words: str, name: str, **more: str
 ) -> Iterator[Child]:
     """A listener, when it listens; `more` are variables."""
-    python = forking.command(sys.executable, forking.LONG_RUNNING)
+    python = forking.ours()
     command = [*python, "-m", "abe_redis", "listen", *words]
     if "--socket" in words:
         command += ["--api-url", slack.api_url]

@@ -16,6 +16,7 @@ from redis.asyncio import Redis
 
 from abe_redis import Backoff, Event, EventWorker, RedisMessageQueueBackend
 from tests.chaos.proxy import Proxy
+from tests.hosts import forking
 from tests.hosts.processes import Child, ended
 from tests.hosts.processes import until as wait_until
 from tests.integration.conftest import MakeBackend, until
@@ -172,7 +173,9 @@ async def test_a_failure_counts_though_it_cannot_be_said_at_once(
 
 
 class Live(Protocol):
-    def __call__(self, *, ordered: bool, concurrency: int = 4, **variables: str) -> Child: ...
+    def __call__(
+        self, *, ordered: bool, concurrency: int = 4, by: str = "fork", **variables: str
+    ) -> Child: ...
 
 
 @pytest.fixture
@@ -180,10 +183,11 @@ def live(tmp_path: Path, redis_url: str) -> Iterator[Live]:
     """Starts workers that share the queue."""
     with ended(list[Child]()) as children:
 
-        def start(*, ordered: bool, concurrency: int = 4, **variables: str) -> Child:
+        def start(*, ordered: bool, concurrency: int = 4, by: str = "fork", **variables: str) -> Child:
             kind = "ordered" if ordered else "plain"
+            python = forking.ours() if by == "fork" else [sys.executable]
             child = Child(
-                [sys.executable, "-m", "tests.integration.worker.lives", kind, str(concurrency), "0.05"],
+                [*python, "-m", "tests.integration.worker.lives", kind, str(concurrency), "0.05"],
                 cwd=Path(__file__).parents[3],
                 variables=os.environ
                 | {"REDIS_URL": redis_url, "REDIS_STREAM_LEASE_SECONDS": "1.5"}
@@ -253,7 +257,7 @@ async def test_what_was_fetched_by_a_process_that_never_began_it_is_delivered(
     """A process that stands still is given an event by Redis, and killed before it knows."""
     environment: dict[str, Any] = {"REDIS_STREAM_MAX_DELIVERIES": "1", "REDIS_STREAM_LEASE_SECONDS": "2"}
     await publish(redis, {"n": 0})
-    first = live(ordered=ordered, **environment)
+    first = live(ordered=ordered, by="start", **environment)  # only a process itself can be stopped
     first.wait_for(lambda lines: len(lines) > 0 or None, "it to be at work")
     wait_until(lambda: is_finished(server) and waits(server), "it to wait")
     os.kill(first.process.pid, signal.SIGSTOP)
