@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -148,7 +149,14 @@ def test_every_command_that_is_shown_exists_with_its_options(page: str) -> None:
         command = [word for word in words[:2] if re.fullmatch(r"[a-z]+", word)]
         if command[0] not in {"dead", "group", "mcp"}:
             command = command[:1]
-        helped = run_command(*command, "--help", env=os.environ | {"COLUMNS": "300"})
-        assert helped.returncode == 0, line
+        helped = help_of(*command)
         for option in re.findall(r"(?<!\S)(--[a-z-]+)", line):
-            assert option in helped.stdout, (line, option)
+            assert option in helped, (line, option)
+
+
+@cache
+def help_of(*command: str) -> str:
+    """What `--help` says of a command, which the pages show in many lines."""
+    helped = run_command(*command, "--help", env=os.environ | {"COLUMNS": "300"})
+    assert helped.returncode == 0, command
+    return helped.stdout
