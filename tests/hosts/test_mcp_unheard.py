@@ -205,7 +205,7 @@ def delay(number: int) -> float:
 def test_a_server_on_stdio_lives_on_whenever_a_request_is_cancelled(
     version: str, tool: dict[str, Any], start: Start, server: Server, redis_url: str
 ) -> None:
-    raw = Raw(start(environments.mcp_sdk(version), *SERVE, variables={"REDIS_URL": redis_url}))
+    raw = Raw(start(environments.mcp_sdk(version), *SERVE, variables={"REDIS_URL": redis_url}, forked=True))
     raw.call("publish_event", payload=ENVELOPE)
     raw.call("lease_events", group=GROUP)
     raw.call("release")

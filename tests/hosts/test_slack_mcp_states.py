@@ -61,7 +61,7 @@ def host(slack_host: Environment, tmp_path_factory: pytest.TempPathFactory) -> I
         consumers = {}
         for style in ("slack", "loop"):
             words = (PEER, "consume", "--style", style, "--group", style)
-            consumers[style] = slack_host.start(*words, cwd=directory, variables=variables)
+            consumers[style] = slack_host.start(*words, cwd=directory, variables=variables, forked=True)
             children.append(consumers[style])
         outbox = {"REDIS_OUTBOX": str(directory / "outbox")}
         with Webhook(slack_host, directory, variables | outbox) as webhook:
