@@ -10,8 +10,8 @@ from tests.servers import Server
 @pytest.mark.promise("With `--ordered`, the events of a conversation in one topic are handled one at a time")
 @pytest.mark.parametrize("freeze", [False, True], ids=["killed-and-added", "and-frozen"])
 def test_each_conversation_is_handled_in_order(own_server: Server, freeze: bool) -> None:
-    account = Run(own_server, conversations=100, events=25, freeze=freeze).play()
-    assert len(account.finished) == account.published == 2500
+    account = Run(own_server, conversations=60, events=20, freeze=freeze).play()
+    assert len(account.finished) == account.published == 1200
     assert account.out_of_order == []
     assert account.violations == []
     if not freeze:

@@ -27,7 +27,7 @@ async def test_no_answer_is_above_its_budget(
     chance = random.Random(max_chars)
     backend = make_backend()
     ask = asking(server(backend, Permissions(structured=structured)))
-    sizes = chance.choices([10, 200, 1000, 20_000, 100_000], weights=[4, 4, 4, 2, 1], k=150) + [50] * 350
+    sizes = chance.choices([10, 200, 1000, 20_000, 100_000], weights=[4, 4, 4, 2, 1], k=60) + [50] * 440
     await backend.publish_many(TOPIC, (said(number, "x" * size) for number, size in enumerate(sizes)))
     start, seen = None, 0
     for _ in range(4):

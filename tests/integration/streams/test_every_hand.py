@@ -4,7 +4,7 @@ What the group was given and has not finished is delivered; what it was not give
 not; nor is what was finished, as far as Redis can tell.
 """
 
-from itertools import cycle, islice, product
+from itertools import cycle, islice
 from typing import Any
 
 import pytest
@@ -156,12 +156,18 @@ def key(entry_id: str) -> tuple[int, int]:
 async def test_what_was_given_and_not_finished_is_delivered_and_nothing_else(
     commands: Redis, request: pytest.FixtureRequest, held: str, records: str
 ) -> None:
-    """On Valkey, each way of noticing after each hand; on the oldest Redis, one after each, in turn."""
+    """On Valkey, two of the ways of noticing after each hand; on the oldest Redis, one, in turn.
+
+    Whatever three of hand, noticing, holder and records there are, they come together on Valkey.
+    """
     is_valkey = request.node.callspec.params["either_url"] == "lone_server"
     first = HELD.index(held) + RECORDS.index(records)
     in_turn = zip(HANDS, islice(cycle(NOTICED), first, None), strict=False)
+    two_each = [
+        (hand, noticed) for number, hand in enumerate(HANDS) for noticed in NOTICED[(first + number) % 2 :: 2]
+    ]
     wrong = {}
-    for hand, noticed in product(HANDS, NOTICED) if is_valkey else in_turn:
+    for hand, noticed in two_each if is_valkey else in_turn:
         await commands.config_set("maxmemory", 0)
         await commands.flushdb()
         ids, unfinished, finished = await given_eight(commands, held, records)
