@@ -15,7 +15,7 @@ hash beside the stream has these records per group:
 - `taken`: what a person took from consumers that may have read it ahead: see `given_up`
 - `let go`: entries that consumers released with a delay or buried last, each with the hold that ended so
 - `given`: released entries, which are pending under the name `abe:nobody`
-- `taken over`: entries that consumers took over while a blocking read of their own was under way, and that
+- `overtaken`: entries that consumers took over while a blocking read of their own was under way, and that
   handlers had begun before
 - `known`: its consumers, and its position, when its pending entries were last listed
 - `gone`: entries counted as lost since, because the stream no longer has them

@@ -62,7 +62,7 @@ async def test_without_a_read_nothing_is_noted(commands: Redis) -> None:
     ids = await hold(commands, A, 1, by="dead")
     await let_lapse(commands, A, ids, deliveries=1, by="dead")
     await take_over(commands, 1, beside_read=False)
-    assert await recorded(commands, A, "taken over") is None
+    assert await recorded(commands, A, "overtaken") is None
 
 
 @pytest.mark.parametrize(("age_ms", "count"), [(60_000, 0), (-60_000, 1)])
@@ -71,7 +71,7 @@ async def test_what_may_be_forgotten_keeps_its_count(commands: Redis, age_ms: in
     ids = await hold(commands, A, 1, by="me")
     seconds, _ = await commands.time()
     line = f"{seconds * 1000 - age_ms} 1-1 other\n"
-    await commands.hset(names.records(A), "taken over g", line * 100)
+    await commands.hset(names.records(A), "overtaken g", line * 100)
     await give_back_all(commands)
     assert await counts(commands, ids) == [count]
 
@@ -79,8 +79,8 @@ async def test_what_may_be_forgotten_keeps_its_count(commands: Redis, age_ms: in
 async def test_no_more_than_100_are_noted(commands: Redis) -> None:
     ids = await hold(commands, A, 1, by="dead")
     await let_lapse(commands, A, ids, deliveries=1, by="dead")
-    await commands.hset(names.records(A), "taken over g", "1 1-1 other\n" * 100)
+    await commands.hset(names.records(A), "overtaken g", "1 1-1 other\n" * 100)
     await take_over(commands, 1)
-    noted = (await recorded(commands, A, "taken over") or b"").decode().splitlines()
+    noted = (await recorded(commands, A, "overtaken") or b"").decode().splitlines()
     assert len(noted) == 100
     assert noted[0].endswith(f" {ids[0]} me")

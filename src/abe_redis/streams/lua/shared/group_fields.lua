@@ -1,5 +1,5 @@
 -- The one list of what the records of a stream hold of each of its groups: a field is named by these words
--- and the group. Beside each stand the changes of the group that make the field void:
+-- and the group; none begins with another and a space, as two groups would share a field. Beside each stand the changes of the group that make the field void:
 --   moved    our command moves the group: what is known of its entries and of its position begins anew
 --   made     our command makes a group again of which there are records: the same, and it is not paused
 --   deleted  somebody deleted the stream: all that its entries and their ids say is void
@@ -17,13 +17,13 @@ local group_fields = {
   ['last'] = 'moved made deleted',
   ['let go'] = '', -- a late command of before the change must not touch what begins anew with it
   ['lost'] = 'moved made', -- when the stream is deleted, it grows
+  ['overtaken'] = 'moved made deleted',
   ['paused'] = 'made',
   ['put back'] = '', -- a number that only grows, by which an owner notices that it did
   ['read'] = 'moved made deleted',
   ['reclaimed'] = 'moved made', -- what others took of a deleted stream, its former holder has not lost
   ['skipped'] = 'moved made deleted',
   ['taken'] = '', -- what workers have yet to let go of, because of this change too
-  ['taken over'] = 'moved made deleted',
   ['trail'] = '', -- by which a worker notices that Redis came back with older data
   ['unused'] = 'moved made deleted', -- for how long trimming has seen that nobody uses it
   ['used'] = '',

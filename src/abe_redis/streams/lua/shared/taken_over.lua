@@ -10,7 +10,7 @@ local taken_over_lists = {} -- per records
 
 local function taken_over_of(records, group)
   if not taken_over_lists[records] then
-    taken_over_lists[records] = redis.call('HGET', records, 'taken over ' .. group) or ''
+    taken_over_lists[records] = redis.call('HGET', records, 'overtaken ' .. group) or ''
   end
   return taken_over_lists[records]
 end
@@ -21,7 +21,7 @@ local function note_taken_over(records, group, consumer, ids, now)
   for line in string.gmatch(taken_over_of(records, group), '[^\n]+\n') do
     if #lines < most_taken_over then lines[#lines + 1] = line end
   end
-  record_lines(records, 'taken over ' .. group, lines)
+  record_lines(records, 'overtaken ' .. group, lines)
 end
 
 -- Whether a consumer may have taken an entry over in this way, at that time in ms. What was taken over before
