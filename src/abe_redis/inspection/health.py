@@ -10,6 +10,12 @@ from abe_redis.schemas.stats import AGENTS, is_agent, is_person
 from abe_redis.settings import Settings
 from abe_redis.streams.trim import is_over
 
+UNKNOWN_LAG = (
+    "some behind its place were removed, and too many are left to count: Redis knows the number again when "
+    "the group has been given as far as the last removed one"
+)
+"""Why it is not known how many events a group has not been given yet."""
+
 NOTHING = "Nothing is waiting."
 """The advice about a stream of which nothing else is to be said."""
 
@@ -303,7 +309,7 @@ def _destroyed(group: GroupStats, stream: str) -> str:
 
 
 def _waiting(group: GroupStats) -> str:
-    lag = "an unknown number of events" if group.lag is None else str(group.lag)
+    lag = f"an unknown number of events ({UNKNOWN_LAG})" if group.lag is None else str(group.lag)
     return (
         f"Group {group.name!r} has {group.pending} pending{_since(group.oldest_pending_seconds)} and {lag} "
         f"not delivered yet{_since(group.oldest_undelivered_seconds)}"

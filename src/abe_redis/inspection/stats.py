@@ -103,7 +103,7 @@ class _Reader:
         group = await streams_info.of_group(
             self.redis, self.stream, row, now=self.info.now, with_pending=self.ages
         )
-        unread, lost = self._unread(row)
+        unread, lost = self._unread(row, group.lag)
         postponed = Counter(row["consumer"] for row in group.pending if row["message_id"] in group.postponed)
         holding = hold_times.longest(group.pending, group.postponed, group.records, self.info.now)
         unused = [one["idle"] / 1000 for one in group.consumers]
@@ -200,7 +200,7 @@ class _Reader:
         end = self.info.facts["last-generated-id"]
         return ids.order(row["last-delivered-id"]) > ids.order(end)
 
-    def _unread(self, row: dict[str, Any]) -> tuple[int | None, int]:
+    def _unread(self, row: dict[str, Any], lag: int | None) -> tuple[int | None, int]:
         """The undelivered entries, and those removed undelivered that are not recorded yet.
 
         Redis counts both as lag: see `groups`.
@@ -212,6 +212,6 @@ class _Reader:
             return 0, 0  # Redis 7.0 counts what the group had before a restart
         first = self.info.facts["first-entry"]
         if first and ids.order(first[0]) <= last_delivered:
-            return row["lag"], 0
+            return lag, 0
         length, read = self.info.facts["length"], row["entries-read"]
         return length, 0 if read is None else max(0, self.info.facts["entries-added"] - length - read)

@@ -90,7 +90,9 @@ class GroupBrief(DeferredModel):
     name: str
     pending: int = Field(description="Entries that consumers hold and have not acked.")
     lag: int | None = Field(
-        default=None, description="Entries not delivered yet; null when Redis does not know."
+        default=None,
+        description="Entries not delivered yet. After some behind the group's place were removed, Redis "
+        "does not know it: then they are counted, and null when there are more than 100.",
     )
 
 

@@ -80,7 +80,10 @@ class GroupStats(DeferredModel):
         description="Those of them that wait for a retry or a delay, so that nobody holds them.",
     )
     lag: int | None = Field(
-        default=None, description="Entries not delivered yet; null when Redis does not know."
+        default=None,
+        description="Entries not delivered yet. After some behind the group's place were removed, Redis "
+        "does not know it: then they are counted, and null when there are more than 100 (1,000 in an answer "
+        "about one stream).",
     )
     oldest_pending_seconds: float | None = Field(
         default=None, description="Age of the oldest entry that a consumer holds."

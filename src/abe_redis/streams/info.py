@@ -8,6 +8,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from abe_redis.streams import hold_times, ids, names
+from abe_redis.streams.page_size import PageSize
 
 type Row = dict[str, Any]
 """A reply of XINFO or XPENDING, with Redis's own names."""
@@ -17,6 +18,8 @@ _MOST_PENDING = 100
 _MANY_PENDING = 1000
 """The same, when only one group is read."""
 _MOST_POSTPONED = 10_000
+_MOST_BYTES = 4 * 1024 * 1024
+"""About how many bytes of entries are read to count them."""
 _LEAST_AHEAD_MS = 1000
 """A record may lie so far ahead of the clock before it counts as one from before a step."""
 _MOST_BEYOND = 100
@@ -74,6 +77,37 @@ async def of_stream(redis: Redis, stream: str) -> StreamInfo | None:
     )
 
 
+async def lag_of(redis: Redis, stream: str, row: Row, *, most: int) -> int | None:
+    """How many entries a group has not been given yet.
+
+    Redis does not know that while entries behind the group's place were removed one by one. Then they are
+    counted.
+
+    Args:
+        redis: The client.
+        stream: The stream.
+        row: The group's row of XINFO GROUPS.
+        most: Most entries that are counted.
+
+    Returns:
+        None when Redis does not know it, and there are more than `most`, or they are too large.
+    """
+    if row["lag"] is not None:
+        return int(row["lag"])
+    counted, after, pages = 0, row["last-delivered-id"], PageSize(most + 1, most_bytes=_MOST_BYTES)
+    while after != ids.LAST.encode() and not pages.is_spent():
+        asked = min(pages.count, most + 1 - counted)
+        page: Any = await redis.xrange(stream, b"(" + after, "+", count=asked)
+        counted += len(page)
+        if len(page) < asked:
+            return counted
+        if counted > most:
+            break
+        after = page[-1][0]
+        pages.note(fields for _, fields in page)
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class GroupInfo:
     """A group at one moment."""
@@ -90,6 +124,8 @@ class GroupInfo:
     """Ids of those that wait for their time, so that nobody holds them."""
     records: hold_times.Records
     """Since when consumers hold events, and which of them have ended."""
+    lag: int | None
+    """How many entries it has not been given yet; None when that is unknown."""
     lease_seconds: dict[bytes, float]
     """How long the leases of consumers last, by their own records."""
     unheard: frozenset[bytes]
@@ -132,6 +168,7 @@ async def of_group(redis: Redis, stream: str, row: Row, *, now: float, with_pend
         pending=pending,
         postponed=set(postponed),
         records=records,
+        lag=await lag_of(redis, stream, row, most=count),
         lease_seconds=lease_seconds_in(leases),
         unheard=unheard_in(leases, now),
     )

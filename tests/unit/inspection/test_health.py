@@ -101,7 +101,9 @@ def test_the_worst_comes_first_and_hides_no_other_trouble() -> None:
 
 def test_an_unknown_lag_is_reported_as_unknown() -> None:
     assert judged(group(pending=1, lag=None))[1] == (
-        "Group 'g' has 1 pending and an unknown number of events not delivered yet."
+        "Group 'g' has 1 pending and an unknown number of events (some behind its place were removed, and "
+        "too many are left to count: Redis knows the number again when the group has been given as far as "
+        "the last removed one) not delivered yet."
     )
 
 
