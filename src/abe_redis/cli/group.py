@@ -19,7 +19,7 @@ from abe_redis.cli.common import (
     with_scope,
 )
 from abe_redis.runtime.plurals import count
-from abe_redis.schemas.stats import is_agent
+from abe_redis.schemas.stats import is_agent, is_person
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,6 +73,7 @@ def _print(result: "GroupsResult") -> None:
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
+    from abe_redis.inspection.health import UNKNOWN_LAG  # noqa: PLC0415
     from abe_redis.runtime.plurals import duration  # noqa: PLC0415
 
     table = Table(padding=(0, 0 if Console().width < _WIDE else 1))
@@ -94,6 +95,8 @@ def _print(result: "GroupsResult") -> None:
             _state(one),
         )
     Console().print(table)
+    if any(one.lag is None and not one.beyond_end for one in result.groups):
+        say(f"lag ?: {UNKNOWN_LAG}.")
 
 
 def _name_in(column: str, one: "GroupOfStream") -> str:
@@ -106,12 +109,17 @@ def _state(group: "GroupStats") -> str:
 
 
 def _alive(group: "GroupStats") -> str:
-    """How many consumers are alive; those of agents are counted apart, since they choose their events."""
+    """How many workers are alive; agents and people are counted apart, since they choose their events."""
     agents = [one for one in group.consumers if is_agent(one.name)]
-    others = [one for one in group.consumers if one not in agents]
-    said = [f"{sum(one.alive for one in others)} of {len(others)}"] if others or not agents else []
+    people = [one for one in group.consumers if is_person(one.name)]
+    others = [one for one in group.consumers if one not in agents and one not in people]
+    said = (
+        [f"{sum(one.alive for one in others)} of {len(others)}"] if others or not (agents or people) else []
+    )
     if agents:
         said.append(f"{sum(one.alive for one in agents)} of {count(len(agents), 'agent')}")
+    if people:
+        said.append(f"{sum(one.alive for one in people)} of {count(len(people), 'person', 'people')}")
     return ", ".join(said)
 
 

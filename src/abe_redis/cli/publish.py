@@ -1,5 +1,6 @@
 """publish: add an event to a stream, or many from a file."""
 
+import re
 from typing import Annotated
 
 import typer
@@ -48,7 +49,10 @@ def publish(
     Example: abe-redis publish --lines events.jsonl --stream slack_events
     """
     if (payload is None) == (lines is None):
-        raise typer.BadParameter("Give an event, or --lines with a file of events, and not both.")
+        raise typer.BadParameter(
+            "Give an event as the argument (- reads it from stdin), or --lines with a file of events (- is "
+            "stdin, too), and not both."
+        )
     if lines is None and (from_line != 1 or skip_lines is not None):
         raise typer.BadParameter("--from-line and --skip-lines are for --lines.")
     if lines is not None:
@@ -64,6 +68,7 @@ def publish(
         raise wrong(
             f"The event is no JSON object ({error}); nothing was published. It looks like "
             """{"type": "message", "text": "hello"}; in a shell, put it in single quotes."""
+            f"{_stream_hint(text)}"
         ) from None
     try:
         result = with_operations(
@@ -85,6 +90,13 @@ def publish(
     if result.new_stream:
         text += " (a new stream, which no group reads yet)"
     show(result, f"{plain(result.stream)}: {text}".rstrip(), as_json=as_json)
+
+
+def _stream_hint(text: str) -> str:
+    """How to name a stream, if that may be what stands in the place of the event."""
+    if not re.fullmatch(r"[A-Za-z][\w:.{}-]{0,100}", text.strip()):
+        return ""
+    return f" If {text.strip()!r} is the stream, give it with --stream."
 
 
 def _why(reason: str | None) -> str:

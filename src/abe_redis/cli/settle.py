@@ -83,7 +83,8 @@ def release(
             reason=reason,
         )
     )
-    when = f" Their next delivery is in {delay}." if delay_seconds and result.released else ""
+    whose = "Its" if len(result.released) == 1 else "Their"
+    when = f" {whose} next delivery is in {delay}." if delay_seconds and result.released else ""
     show(result, f"{len(result.released)} given back.{when}{_beside(consumer)}", as_json=as_json)
     _say_what_was_not_settled(result)
 

@@ -25,6 +25,8 @@ def stats(
 ) -> None:
     """Show the health of the streams: waiting events, consumers, and what is wrong.
 
+    Of a topic that is spread over partitions, it shows these.
+
     Exit code: 0, whatever it shows, unless you --check; 1 when Redis does not answer. Then --json has the
     reason in `problems`, and what waits in the `outbox`.
 

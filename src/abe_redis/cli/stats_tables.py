@@ -29,7 +29,7 @@ async def stats_or_causes(
     """The state of the streams; if Redis does not tell it, what is known all the same, and the error."""
     operations = Operations(backend, origin="cli")
     try:
-        return await operations.stream_stats(stream=stream)
+        return await operations.stream_stats(stream=stream, parts_too=True)
     except (RedisRefusedError, RedisUnavailableError) as error:
         is_refused = isinstance(error, RedisRefusedError)
         causes = await operations.causes([]) if is_refused else []

@@ -143,6 +143,9 @@ def in_words(error: Any) -> str:  # noqa: ANN401 - an error of click, wherever t
         command = error.ctx.command_path.removeprefix(error.ctx.find_root().command_path).strip()
         value = " json" if option == "--log-format" else ""
         return f"{option} stands before the command: abe-redis {option}{value} {command}"
+    is_of_publish = error.ctx is not None and error.ctx.info_name == "publish"
+    if is_of_publish and "extra argument" in error.format_message():
+        return "publish takes one argument, the event in single quotes: give the stream with --stream."
     meant = _MEANT.get(getattr(error, "option_name", ""))
     if meant is not None and any(meant in one.opts for one in error.ctx.command.params):
         return f"No such option: {error.option_name}. Did you mean {meant}?"

@@ -62,8 +62,9 @@ def _call(words: Sequence[str]) -> str | None:
         case ["read", stream, group] if mode := _WHOSE.intersection(words):
             which = f"group={whole(group)}, {min(mode).removeprefix('--')}=true"
             return f"read_stream({_stream([stream], more=which)})"
-        case ["read", *streams]:
-            return f"read_stream({_stream(streams)})"
+        case ["read", *named]:
+            is_one = "--event-id" in words and named
+            return f"read_stream({f'event_id={whole(named[0])}' if is_one else _stream(named)})"
     return None
 
 

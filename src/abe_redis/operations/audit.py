@@ -8,8 +8,9 @@ from redis.asyncio import Redis
 
 from abe_redis.events.codec import is_deeper
 from abe_redis.operations import positions
+from abe_redis.operations.checks import check_range
 from abe_redis.operations.recording import IN_BATCHES, MOST_LISTED
-from abe_redis.operations.scope import Scope, check_range
+from abe_redis.operations.scope import Scope
 from abe_redis.schemas import AuditResult, Change
 from abe_redis.streams import ids, names, peek
 

@@ -6,7 +6,8 @@ from redis.asyncio import Redis
 
 from abe_redis.errors import RequestError
 from abe_redis.operations.changing import changing
-from abe_redis.operations.scope import Scope, check_id
+from abe_redis.operations.checks import check_id
+from abe_redis.operations.scope import Scope
 from abe_redis.runtime.arguments import check_text
 from abe_redis.runtime.shell import command, option
 from abe_redis.schemas import BuryResult

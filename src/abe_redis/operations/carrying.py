@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 
 from abe_redis.errors import InvalidArgumentError, PayloadError
 from abe_redis.events import codec
-from abe_redis.operations.scope import check_id
+from abe_redis.operations.checks import check_id
 from abe_redis.runtime.plurals import first_of
 from abe_redis.streams import peek
 

@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from redis.asyncio import Redis
 
 from abe_redis.runtime.plurals import count
-from abe_redis.streams import dead, ids, manage, peek
+from abe_redis.runtime.shell import command, option
+from abe_redis.streams import dead, dead_fields, ids, manage, names, peek
+from abe_redis.streams.page_size import PageSize
 
 MOST = 20_000
 """Entries after which counting stops."""
-_PAGE = 200
+_PAGE, _MOST_LETTERS = 200, 10_000
 _FIRST = "0-0"
 
 
@@ -50,6 +52,62 @@ async def after_replay(redis: Redis, stream: str, group: str, first: str, last: 
     """
     after = _FIRST if first == "-" else ids.before(first)
     return await _count(redis, stream, group, after=after, upto=None if last == "+" else last, replay=True)
+
+
+async def letters_in(redis: Redis, stream: str, group: str, first: str, last: str) -> int:
+    """The number of events of a range that the stream has and of which a group has a dead letter.
+
+    Args:
+        redis: The client.
+        stream: The stream.
+        group: The group.
+        first: The first id, or `-`.
+        last: The last id, or `+`.
+    """
+    begin, end = (_FIRST if first == "-" else first), (ids.LAST if last == "+" else _whole(last))
+    found = dict[str, set[str]]()
+    pages, after, looked_at = PageSize(_PAGE), None, 0
+    while looked_at < _MOST_LETTERS and not pages.is_spent():
+        asked = pages.count
+        source = names.dead_letters(stream)
+        page = await peek.entries(redis, source, after=after, count=asked, order="newest")
+        for letter in page:
+            if letter.fields.get(dead_fields.GROUP) == group.encode():
+                first_id, *others = _event_ids(letter)
+                found.setdefault(first_id, set()).update([first_id, *others])
+        if len(page) < asked:
+            break
+        after, looked_at = page[-1].id, looked_at + len(page)
+        pages.note(letter.fields for letter in page)
+    number = 0
+    for one in found.values():
+        within = [each for each in one if ids.order(begin) <= ids.order(each) <= ids.order(end)]
+        number += any([await _comes_again(redis, stream, group, each) for each in within])
+    return number
+
+
+async def _comes_again(redis: Redis, stream: str, group: str, entry_id: str) -> bool:
+    """Whether the stream has an entry, and the group has finished it."""
+    entry = await peek.entry(redis, stream, entry_id)
+    return entry is not None and not await _held(redis, stream, group, [entry])
+
+
+def _event_ids(letter: peek.Entry) -> list[str]:
+    """The id with which its event was published, and the one with which it was delivered last."""
+    said = [letter.fields.get(name, b"") for name in (dead_fields.FIRST_ID, dead_fields.ENTRY_ID)]
+    return [one for one in (each.decode(errors="replace") for each in said) if ids.is_id(one)] or ["0-0"]
+
+
+def about_letters(stream: str, group: str, number: int) -> str:
+    """A sentence, with a space before it, about the events of a replay that have dead letters, if any do."""
+    if not number:
+        return ""
+    have = "One of them has a dead letter" if number == 1 else f"{number} of them have dead letters"
+    look = command("dead list", stream, options=option("--group", group))
+    redriven = (
+        "it as well would deliver that event" if number == 1 else "them as well would deliver those events"
+    )
+    return f" {have} of this group, too (`{look}`): redriving {redriven} twice."
 
 
 async def _count(

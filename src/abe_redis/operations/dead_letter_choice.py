@@ -6,8 +6,8 @@ from datetime import datetime
 from typing import Self, TypedDict, Unpack
 
 from abe_redis.errors import InvalidArgumentError
+from abe_redis.operations.checks import check_id
 from abe_redis.operations.dead_letter_kinds import says
-from abe_redis.operations.scope import check_id
 from abe_redis.schemas import DeadLetter
 from abe_redis.streams.names import check_group
 

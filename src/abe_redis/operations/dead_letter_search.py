@@ -9,11 +9,12 @@ import anyio.lowlevel
 from redis.asyncio import Redis
 
 from abe_redis.operations import event_views
+from abe_redis.operations.checks import check_id
 from abe_redis.operations.dead_letter_choice import Choice
 from abe_redis.operations.filters import Filter
 from abe_redis.operations.positions import check_not_swapped
 from abe_redis.operations.positions import since as since_id
-from abe_redis.operations.scope import Scope, check_id
+from abe_redis.operations.scope import Scope
 from abe_redis.sanitize.untrusted import shown
 from abe_redis.schemas import DeadLetter
 from abe_redis.streams import dead_fields, ids, names, peek

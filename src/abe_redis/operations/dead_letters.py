@@ -13,11 +13,12 @@ from abe_redis.errors import RequestError
 from abe_redis.operations import carrying
 from abe_redis.operations.caller_limits import Named
 from abe_redis.operations.changing import Change, changing
+from abe_redis.operations.checks import check_id, check_range
 from abe_redis.operations.dead_letter_choice import Choice
 from abe_redis.operations.dead_letter_kinds import DeadLetterKinds
 from abe_redis.operations.dead_letter_search import DeadLetterSearch, letter_of
 from abe_redis.operations.filters import Asked, Filter
-from abe_redis.operations.scope import Scope, check_id, check_range
+from abe_redis.operations.scope import Scope
 from abe_redis.runtime.shell import command
 from abe_redis.schemas import (
     MAX_COUNT,

@@ -7,10 +7,10 @@ from redis.asyncio import Redis
 
 from abe_redis.errors import InvalidArgumentError, RequestError
 from abe_redis.operations import audit, counting, event_views, find_event
+from abe_redis.operations.checks import check_id, check_range
 from abe_redis.operations.filters import Asked, Filter
 from abe_redis.operations.payload_size import Room
 from abe_redis.operations.read_stream import Reading
-from abe_redis.operations.scope import check_id, check_range
 from abe_redis.schemas import MAX_COUNT, MAX_EVENT_ID, Change, CountResult, EventView, ReadResult
 from abe_redis.streams import ids, names, peek
 from abe_redis.streams.find_streams import existing

@@ -1,6 +1,6 @@
 """Consumer groups: describe, create, reset, remove, replay, pause, resume."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 
@@ -10,6 +10,7 @@ from redis.exceptions import ResponseError
 from abe_redis.errors import RequestError
 from abe_redis.operations import coming_again, given_up, group_making, positions, streams_to_come
 from abe_redis.operations.changing import Change, changing
+from abe_redis.operations.group_steps import facts, step
 from abe_redis.operations.scope import Scope
 from abe_redis.runtime.shell import command
 from abe_redis.schemas import GroupChange, GroupOfStream, GroupsResult
@@ -78,25 +79,25 @@ class Groups:
         def made_again(where: str | None) -> None:
             if where:
                 change.note = f"Somebody had destroyed it; it goes on {where}."
-                begun.facts |= _facts(change, start=where, force=force)
+                begun.facts |= facts(change, start=where, force=force)
 
         def made(left: manage.Unfinished) -> None:
             change.events, change.is_all = left.known, left.is_all
             let_go = f" It let go of {group_making.unfinished(left)}." if left else ""
             empty = _EMPTY if is_new else ""
             change.note = f"{_STARTS.get(begins, f'It starts at {begins}.')}{let_go}{empty}"
-            begun.facts |= _facts(change, start=begins, force=force)
+            begun.facts |= facts(change, start=begins, force=force)
 
         async with self._changing("create", f"making the group {group!r} of", name, group) as begun:
             redis = begun.redis
             is_new = await streams_to_come.is_to_come(self._scope, redis, name, create=create_stream)
             if start is None and not is_new:
                 making_again = partial(group_making.make_again, redis, name, group)
-                if await _step(begun, group, making_again, made_again):
+                if await step(begun, group, making_again, made_again):
                     return change
             at = await positions.position(redis, name, begins)
             making = partial(group_making.make, redis, name, group, at, force=force, makes_stream=is_new)
-            left = await _step(begun, group, making, made)
+            left = await step(begun, group, making, made)
             await manage.forget_workers(redis, name, group)
         change.note += await given_up.confirmed(self._scope, {name: [group]}) if left else ""
         return change
@@ -136,7 +137,7 @@ class Groups:
         def moved_it(found: tuple[manage.Unfinished, bool]) -> None:
             left, moved = found
             if moved:
-                begun.facts |= _facts(change_of(left), start=start, force=force)
+                begun.facts |= facts(change_of(left), start=start, force=force)
 
         async with self._changing("reset", f"moving the group {group!r} of", name, group) as begun:
             redis = begun.redis
@@ -144,7 +145,7 @@ class Groups:
             position = await positions.position(redis, name, start)
             again = await coming_again.after_reset(redis, name, group, position)
             moving = partial(manage.reset, redis, name, group, position, force=force, dry_run=dry_run)
-            left, moved = await (moving() if dry_run else _step(begun, group, moving, moved_it))
+            left, moved = await (moving() if dry_run else step(begun, group, moving, moved_it))
         if not moved:
             raise RequestError(
                 f"Group {group!r} of {name!r} has {group_making.unfinished(left)} to finish; nothing was "
@@ -177,7 +178,7 @@ class Groups:
         def removed_it(found: tuple[manage.Unfinished, bool]) -> None:
             left, removed = found
             if removed:
-                begun.facts |= _facts(change_of(left), force=force)
+                begun.facts |= facts(change_of(left), force=force)
 
         alive = list[str]()
         async with self._changing("remove", f"removing the group {group!r} of", name, group) as begun:
@@ -194,7 +195,7 @@ class Groups:
                 )
             async with self._naming_groups(redis, name, group):
                 removing = partial(manage.remove, redis, name, group, force=force)
-                left, removed = await _step(begun, group, removing, removed_it)
+                left, removed = await step(begun, group, removing, removed_it)
         if not removed:
             raise RequestError(
                 f"Group {group!r} of {name!r} has {_had(left)}; it was not removed. Let its consumers "
@@ -223,9 +224,10 @@ class Groups:
         name, group = self._scope.consumable(stream), names.check_group(group)
         bounds = {"last": last} if until is None else {"until": until}
 
-        def change_of(again: coming_again.ComingAgain) -> GroupChange:
+        def change_of(again: coming_again.ComingAgain, letters: int = 0) -> GroupChange:
             will = "would" if dry_run else "will"
             come = f"{again.events} {will} be delivered again."
+            come += coming_again.about_letters(name, group, letters)
             return GroupChange(
                 stream=name,
                 group=group,
@@ -233,23 +235,25 @@ class Groups:
                 events=again.number,
                 note=come if again.number else "Nothing is there to replay.",
                 again=again.number,
+                dead_letters=letters,
                 dry_run=dry_run,
             )
 
         def replayed(number: int) -> None:
             if number:
                 change = change_of(coming_again.ComingAgain(number, is_all=True))
-                begun.facts |= _facts(change, first=first, **bounds)
+                begun.facts |= facts(change, first=first, **bounds)
 
         async with self._changing("replay", f"replaying to group {group!r} of", name, group) as begun:
             redis = begun.redis
             await self._find(redis, name, group)
             begin, end = await positions.within(redis, name, first, last, until)
+            letters = await coming_again.letters_in(redis, name, group, begin, end)
             if dry_run:
-                return change_of(await coming_again.after_replay(redis, name, group, begin, end))
+                return change_of(await coming_again.after_replay(redis, name, group, begin, end), letters)
             replaying = partial(manage.replay, redis, name, group, begin, end)
-            number = await _step(begun, group, replaying, replayed)
-        return change_of(coming_again.ComingAgain(number, is_all=True))
+            number = await step(begun, group, replaying, replayed)
+        return change_of(coming_again.ComingAgain(number, is_all=True), letters if number else 0)
 
     async def pause(self, stream: str, group: str, *, create_stream: bool = False) -> GroupChange:
         """Deliver no events of a group, also one that somebody destroyed; events in flight are finished.
@@ -272,7 +276,7 @@ class Groups:
                 change.done = "paused"
                 change.note = "Its consumers stop within about two seconds. Running handlers finish."
                 change.note += _EMPTY if is_new else ""
-                begun.facts |= _facts(change)
+                begun.facts |= facts(change)
 
         async with self._pausing("pause", "pausing", name, group) as begun:
             redis = begun.redis
@@ -290,7 +294,7 @@ class Groups:
         def resumed(is_changed: bool, was_lost: bool) -> None:  # noqa: FBT001 - of a step
             if is_changed or was_lost:
                 change.done, change.note = "resumed", "Its consumers go on within about two seconds."
-                begun.facts |= _facts(change)
+                begun.facts |= facts(change)
 
         async with self._pausing("resume", "resuming", name, group) as begun:
             await self._scope.check_exists(begun.redis, name)
@@ -327,19 +331,6 @@ class Groups:
     async def _find(self, redis: Redis, stream: str, group: str) -> None:
         await self._scope.check_exists(redis, stream)
         await self._scope.find_group(redis, stream, group, create=None)
-
-
-def _facts(change: GroupChange, **facts: object) -> dict[str, object]:
-    """A change for the audit."""
-    events = change.events if change.is_all else f"{change.events} or more"
-    return {"done": change.done, "events": events, **facts}
-
-
-async def _step[Result](
-    begun: Change, group: str, write: Callable[[], Awaitable[Result]], note: Callable[[Result], None]
-) -> Result:
-    """A step that is tried once: a second try would say what the first one has left."""
-    return await begun.step(write, [group], lambda result, _: note(result), repeats=False)
 
 
 def _had(left: manage.Unfinished) -> str:

@@ -14,9 +14,9 @@ from redis.asyncio import Redis
 from abe_redis.errors import RequestError
 from abe_redis.operations import event_views, matching_entries
 from abe_redis.operations.caller import Caller
+from abe_redis.operations.checks import check_id, check_range
 from abe_redis.operations.filters import Asked, Filter
 from abe_redis.operations.payload_size import Room
-from abe_redis.operations.scope import check_id, check_range
 from abe_redis.schemas import MAX_CHARS, MAX_COUNT, MAX_WAIT_SECONDS, MIN_CHARS, EventView, ReadResult
 from abe_redis.streams import find_streams, names, peek
 from abe_redis.streams.page_size import PageSize

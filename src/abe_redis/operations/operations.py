@@ -18,10 +18,10 @@ from abe_redis.errors import (
 )
 from abe_redis.operations import causes
 from abe_redis.operations.changing import told_of_part
+from abe_redis.operations.checks import check_range
 from abe_redis.operations.dead_letter_choice import AskedLetters, Choice
 from abe_redis.operations.dead_letters import DeadLetters
 from abe_redis.operations.publishing import Publishing
-from abe_redis.operations.scope import check_range
 from abe_redis.operations.settlement import Concerned, Place, Settlement, joined, places
 from abe_redis.runtime import plurals
 from abe_redis.runtime.arguments import check_text, each
@@ -197,12 +197,15 @@ class Operations(Publishing):
         name = self._scope.consumable(stream)
         return name, await DeadLetters(self._scope).concerned(name, Choice.of(**asked))
 
-    async def stream_stats(self, *, stream: str | None = None, ages: bool = False) -> StatsResult:
+    async def stream_stats(
+        self, *, stream: str | None = None, ages: bool = False, parts_too: bool = False
+    ) -> StatsResult:
         """The health of one stream, or of all, the problems of the server, and the events in the outbox.
 
         Args:
             stream: Only this one.
             ages: Also read the age of each pending entry, as always for a single stream.
+            parts_too: Of a topic that is only partitions, show these.
         """
         self.agent_leases.touch()
         try:
@@ -210,7 +213,7 @@ class Operations(Publishing):
         except OutboxError as error:
             outbox = OutboxStats(waiting=0, refused=0, trouble=str(error))
         try:
-            streams = await self.glance(stream=stream, ages=ages or stream is not None)
+            streams = await self.glance(stream=stream, ages=ages or stream is not None, parts_too=parts_too)
         except RedisUnavailableError as error:
             if outbox is None:
                 raise
@@ -228,16 +231,19 @@ class Operations(Publishing):
             outbox=outbox,
         )
 
-    async def glance(self, *, stream: str | None = None, ages: bool = False) -> list[StreamStats]:
+    async def glance(
+        self, *, stream: str | None = None, ages: bool = False, parts_too: bool = False
+    ) -> list[StreamStats]:
         """As `stream_stats`, but it does not count as a call of an agent.
 
         Args:
             stream: Only this one.
             ages: Also read the age of each pending entry.
+            parts_too: As for `stream_stats`.
         """
         name = self._scope.allowed(stream) if stream is not None else None
         async with self._scope.redis("looking at the streams") as redis:
-            return await self._scope.stats(redis, name, ages=ages)
+            return await self._scope.stats(redis, name, ages=ages, parts_too=parts_too)
 
     async def memory(self) -> list[ServerMemory]:
         """The memory of each server that has keys, if this user may see it."""

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from redis.asyncio import Redis
 
 from abe_redis.errors import InvalidArgumentError
-from abe_redis.operations.scope import check_id
+from abe_redis.operations.checks import check_id
 from abe_redis.streams import ids, manage, peek
 
 _EPOCH = datetime.fromtimestamp(0, UTC)

@@ -9,9 +9,9 @@ from abe_redis.client import failures
 from abe_redis.errors import InvalidArgumentError
 from abe_redis.operations import leasing
 from abe_redis.operations.changing import END_SECONDS
+from abe_redis.operations.checks import check_id, check_range
 from abe_redis.operations.filters import Asked, Filter
 from abe_redis.operations.positions import position
-from abe_redis.operations.scope import check_id, check_range
 from abe_redis.operations.waiting import Waiting
 from abe_redis.runtime import tasks
 from abe_redis.runtime.shell import command

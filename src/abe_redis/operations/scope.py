@@ -1,4 +1,4 @@
-"""The scope of requests: streams that the settings name, existing groups, values in range, and the audit."""
+"""The scope of requests: streams that the settings name, existing groups, and the audit."""
 
 import logging
 import re
@@ -11,16 +11,16 @@ from redis.asyncio import Redis
 
 from abe_redis.backend import RedisMessageQueueBackend
 from abe_redis.client import failures
-from abe_redis.errors import AbeRedisError, InvalidArgumentError, RequestError
+from abe_redis.errors import AbeRedisError, RequestError
 from abe_redis.inspection.stats import stream_stats
 from abe_redis.operations import group_making, recording
 from abe_redis.operations.caller_limits import Limits
-from abe_redis.runtime.arguments import check_text, shown
 from abe_redis.runtime.plurals import first_of
-from abe_redis.runtime.shell import command
+from abe_redis.runtime.shell import command, option
+from abe_redis.sanitize.untrusted import quoted
 from abe_redis.schemas import StreamStats
 from abe_redis.schemas.stats import is_agent
-from abe_redis.streams import ids, manage, names, peek, slots
+from abe_redis.streams import manage, names, peek, slots
 from abe_redis.streams.find_streams import announced, existing
 from abe_redis.streams.groups import ensure_group
 from abe_redis.streams.patterns import Narrowed, Patterns
@@ -163,7 +163,10 @@ class Scope:
             if stream in found:
                 return f"{stream!r} has no dead letters."
         if parts := [name for name in found if names.topic_of(name) == stream]:
-            return f"{stream!r} is spread over partitions, which are streams of their own: {_listed(parts)}."
+            return (
+                f"{stream!r} is spread over partitions, which are streams of their own: {_listed(parts)}. "
+                f"{self._together(stream)}"
+            )
         return f"The stream {stream!r} does not exist (yet).{_near(stream, found)} {_those(found)}"
 
     async def partitions(self, redis: Redis, stream: str) -> list[str]:
@@ -174,7 +177,18 @@ class Scope:
     async def about_partitions(self, redis: Redis, stream: str) -> str:
         """A sentence that names the partitions beside a stream of the topic's own name; empty without any."""
         parts = await self.partitions(redis, stream)
-        return f"Its partitions have events of their own, too: {_listed(parts)}." if parts else ""
+        if not parts:
+            return ""
+        return f"Its partitions have events of their own, too: {_listed(parts)}. {self._together(stream)}"
+
+    def _together(self, topic: str) -> str:
+        """A sentence on how to look at the partitions of a topic."""
+        if self._origin == "mcp":
+            return f"Name one as stream; count_events(stream={quoted(topic, most=512)}) counts all together."
+        return (
+            f"Name one; `{command('stats', topic)}` shows all of them, `{command('count', topic)}` counts "
+            f"their events together, and `{command('read', topic, options='--lines')}` prints these."
+        )
 
     async def check_exists(self, redis: Redis, stream: str) -> None:
         """Refuse a stream that does not exist.
@@ -204,22 +218,36 @@ class Scope:
         if await peek.kind(redis, names.dead_letters(stream)) != "stream":
             await self.check_exists(redis, stream)
 
-    async def stats(self, redis: Redis, stream: str | None, *, ages: bool = False) -> list[StreamStats]:
+    async def parts_instead(self, redis: Redis, stream: str) -> list[str]:
+        """The existing partitions of a topic of which no stream of its own name exists."""
+        if await peek.kind(redis, stream) != "none":
+            return []
+        found = await existing(redis, self.patterns)
+        return [name for name in found if names.topic_of(name) == stream]
+
+    async def stats(
+        self, redis: Redis, stream: str | None, *, ages: bool = False, parts_too: bool = False
+    ) -> list[StreamStats]:
         """The state of one stream, or of all whose node is not away.
 
         Args:
             redis: The client.
             stream: Only this one.
             ages: Also that of each group's pending entries.
+            parts_too: Of a topic that is only partitions, these.
 
         Raises:
             RequestError: There is no such stream.
         """
+        parts = list[str]()
         if stream is not None:
-            await self.check_exists(redis, stream)
+            parts = await self.parts_instead(redis, stream) if parts_too else []
+            if not parts:
+                await self.check_exists(redis, stream)
 
         async def look() -> list[StreamStats]:
-            one = [stream] if stream is not None else await existing(redis, self.patterns, here=True)
+            named = parts or ([] if stream is None else [stream])
+            one = named or await existing(redis, self.patterns, here=True)
             found = [await stream_stats(redis, name, self.settings, ages=ages) for name in one]
             return [stats for stats in found if stats is not None]
 
@@ -295,9 +323,10 @@ class Scope:
             RequestError: It is.
         """
         if await manage.is_paused(redis, stream, group):
+            look = command("read", stream, options=f"{option('--group', group)} --waiting")
             raise RequestError(
                 f"The group {group!r} of {stream!r} is paused: its events are not delivered until it is "
-                "resumed. To look at its events, read the stream without a group."
+                f"resumed. `{look}` shows what waits in it."
             )
 
 
@@ -319,28 +348,3 @@ def _those(found: Sequence[str]) -> str:
 def _listed(found: Sequence[str]) -> str:
     """Quoted names for a sentence."""
     return first_of(found, _MOST_LISTED)
-
-
-def check_range(name: str, value: float, low: float, high: float) -> None:
-    """Refuse a value out of range.
-
-    Raises:
-        RequestError: It is.
-    """
-    given: object = value
-    if not isinstance(given, int | float) or isinstance(given, bool):
-        raise InvalidArgumentError(f"{name} is {shown(given)}; it must be a number.")
-    if not low <= value <= high:
-        raise InvalidArgumentError(f"{name} is {value}; it must be between {low} and {high}.")
-
-
-def check_id(name: str, value: str) -> str:
-    """An entry id in its complete form.
-
-    Raises:
-        RequestError: It is none.
-    """
-    check_text(name, value)
-    if not ids.is_id(value, complete=False):
-        raise InvalidArgumentError(f"{name} is {value[:50]!r}; an entry id looks like 1732000000000-0.")
-    return value if "-" in value else f"{value}-0"

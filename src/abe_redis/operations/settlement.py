@@ -11,7 +11,8 @@ from abe_redis.errors import RequestError
 from abe_redis.operations.agent_leases import AgentLeases, Kept, Rest
 from abe_redis.operations.caller_limits import Named
 from abe_redis.operations.changing import changing
-from abe_redis.operations.scope import Scope, check_id, check_range
+from abe_redis.operations.checks import check_id, check_range
+from abe_redis.operations.scope import Scope
 from abe_redis.runtime import plurals
 from abe_redis.runtime.shell import command, option
 from abe_redis.schemas import MAX_COUNT, AckResult, ReleaseResult
@@ -29,7 +30,7 @@ class Concerned:
     held: list[str]
     """Those of the events that the caller holds; other events are not touched."""
     workers: dict[str, bool]
-    """The consumers of the group, without those of agents, and whether each is alive."""
+    """The consumers of the group, those of people too, without agents', and whether each is alive."""
     had_workers: bool
     """Whether the group ever had workers; those that were stopped in order leave no consumer behind."""
 

@@ -279,6 +279,11 @@ class GroupChange(DeferredModel):
         default=0,
         description="Number of events that come again, counted up to 20,000; with dry_run, that would.",
     )
+    dead_letters: int = Field(
+        default=0,
+        description="Of a replay: number of its events of which this group has a dead letter, of the newest "
+        "10,000; redriving these as well would deliver the events twice.",
+    )
     dry_run: bool = False
 
 

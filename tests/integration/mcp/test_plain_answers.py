@@ -82,6 +82,20 @@ async def test_a_worker_that_is_gone_is_not_named_as_one_that_works(
     assert "where others work, too (worker-2)?" in await question(backend)
 
 
+async def test_a_persons_shell_is_not_called_a_worker(make_backend: MakeBackend, redis: Redis) -> None:
+    backend = make_backend(redis_stream_lease_seconds=LEASE_SECONDS)
+    for number in range(4):
+        await redis.xadd(TOPIC, {"data": "{}"}, id=f"{number + 1}-0")
+    await redis.xgroup_create(TOPIC, "bot", "0")
+    await redis.xreadgroup("bot", "cli-ann@host", {TOPIC: ">"}, count=1)
+    assert 'where others work, too ("cli-ann@host")?' in await question(backend)
+    await anyio.sleep(1.2 * LEASE_SECONDS)
+    assert 'where a person has leased events, too ("cli-ann@host")?' in await question(backend)
+    await redis.xreadgroup("bot", "worker-1", {TOPIC: ">"}, count=1)
+    await anyio.sleep(1.2 * LEASE_SECONDS)
+    assert "whose workers are silent now (worker-1)?" in await question(backend)
+
+
 async def work_once(backend: RedisMessageQueueBackend, group: str) -> None:
     """Let a worker of a group handle an event and end in order."""
     handled = anyio.Event()

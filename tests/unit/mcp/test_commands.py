@@ -22,6 +22,7 @@ OF_PEOPLE = {"cli", "doctor", "dashboard", "worker", "bolt", "slack", "testing",
         ("see `abe-redis stats`,", "see stream_stats(),"),
         ("see `abe-redis stats s`,", 'see stream_stats(stream="s"),'),
         ("`abe-redis read s --group g`", 'read_stream(stream="s")'),
+        ("`abe-redis read --event-id Ev1` finds", 'read_stream(event_id="Ev1") finds'),
         (
             "`abe-redis read s --group=-h --waiting`",
             'read_stream(stream="s", group="-h", waiting=true)',

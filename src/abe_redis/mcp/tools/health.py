@@ -34,7 +34,7 @@ class HealthTools(ToolSet):
             found = await operations.changes(stream=stream)
             told = changed(found, operations.consumer, withholds=self._permissions.trust.withholds)
             return answer(told.structure(), told.text(event_text.tag()))
-        result = safe(await (await self._operations()).stream_stats(stream=stream))
+        result = safe(await (await self._operations()).stream_stats(stream=stream, parts_too=True))
         advise(result)
         result.streams.sort(key=lambda one: SEVERITY.index(one.health))
         text = answer_text.stats if stream is None else answer_text.one_stream
