@@ -67,7 +67,7 @@ def test_a_group_that_does_not_exist_is_answered_with_the_option_that_makes_it()
         (["nonsense"], {}, 2, "No such command"),
         (["requeue"], {}, 2, "Did you mean 'abe-redis dead redrive'?"),
         (["trim"], {}, 2, "publishers and workers trim streams by themselves"),
-        (["publish"], {}, 2, "Give an event, or --lines"),
+        (["publish"], {}, 2, "Give an event as the argument"),
         (["read", "--follow", "--group", "g"], {}, 2, "--follow changes nothing"),
         (
             ["read", "--create-group"],

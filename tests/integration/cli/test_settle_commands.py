@@ -66,7 +66,7 @@ def test_a_shell_that_holds_everything_says_how_to_see_it(redis: redis_py.Redis)
 def test_a_released_event_may_wait(redis: redis_py.Redis) -> None:
     run("read", "--group", "workers", "-n", "1")
     back = run("release", TOPIC, "1-0", "--group", "workers", "--delay", "15m")
-    assert (back.returncode, back.stdout) == (0, "1 given back. Their next delivery is in 15m.\n")
+    assert (back.returncode, back.stdout) == (0, "1 given back. Its next delivery is in 15m.\n")
     assert [one["id"] for one in answer("read", "--group", "workers")["events"]] == ["2-0", "3-0"]
 
 

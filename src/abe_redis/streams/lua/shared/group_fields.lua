@@ -1,5 +1,6 @@
 -- The one list of what the records of a stream hold of each of its groups: a field is named by these words
--- and the group; none begins with another and a space, as two groups would share a field. Beside each stand the changes of the group that make the field void:
+-- and the group. No field begins with another one and a space: else two groups could share a field. Beside
+-- each stand the changes of the group that make the field void:
 --   moved    our command moves the group: what is known of its entries and of its position begins anew
 --   made     our command makes a group again of which there are records: the same, and it is not paused
 --   deleted  somebody deleted the stream: all that its entries and their ids say is void
