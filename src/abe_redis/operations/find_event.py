@@ -13,7 +13,7 @@ from abe_redis.events.codec import Fields
 from abe_redis.operations import event_views
 from abe_redis.operations.payload_size import Room
 from abe_redis.schemas import GroupState, ReadResult
-from abe_redis.streams import dead, dead_fields, ids, names, peek
+from abe_redis.streams import brief, dead, dead_fields, ids, names, peek
 from abe_redis.streams.page_size import PageSize
 
 _LIKE_AN_ID = re.compile(r"\d{10,}-\d+", re.ASCII)
@@ -57,7 +57,7 @@ async def find(redis: Redis, streams: Sequence[str], event_id: str) -> ReadResul
                 note += f" Whether it was redriven is known of the {_NEWEST:,} newest entries only."
             view.stream = stream
             result = ReadResult(stream=stream, mode="peek", events=[view], handled=handled, note=note)
-            result.length, result.groups = await peek.brief(redis, stream)
+            result.length, result.groups = await brief.brief(redis, stream)
             return result
     where = f"in {streams[0]!r}" if len(streams) == 1 else f"in any of the {len(streams)} streams"
     return ReadResult(

@@ -18,7 +18,7 @@ from abe_redis.operations.checks import check_id, check_range
 from abe_redis.operations.filters import Asked, Filter
 from abe_redis.operations.payload_size import Room
 from abe_redis.schemas import MAX_CHARS, MAX_COUNT, MAX_WAIT_SECONDS, MIN_CHARS, EventView, ReadResult
-from abe_redis.streams import find_streams, names, peek
+from abe_redis.streams import brief, find_streams, names, peek
 from abe_redis.streams.page_size import PageSize
 from abe_redis.streams.peek import Order, PendingEntry
 
@@ -155,7 +155,7 @@ class Looking(Caller):
     async def _answered(self, result: ReadResult, found: OpenStream, max_chars: int | None) -> ReadResult:
         """The result with the length and groups of the stream, in at most `max_chars` characters."""
         if found.exists:
-            result.length, result.groups = await peek.brief(found.redis, found.name)
+            result.length, result.groups = await brief.brief(found.redis, found.name)
             if not result.events and result.mode in {"peek", "waiting"}:
                 result.note += f" {await self._scope.about_partitions(found.redis, found.name)}"
         elif not result.events:

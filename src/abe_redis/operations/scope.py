@@ -20,7 +20,7 @@ from abe_redis.runtime.shell import command, option
 from abe_redis.sanitize.untrusted import quoted
 from abe_redis.schemas import StreamStats
 from abe_redis.schemas.stats import is_agent
-from abe_redis.streams import manage, names, peek, slots
+from abe_redis.streams import brief, manage, names, peek, slots
 from abe_redis.streams.find_streams import announced, existing
 from abe_redis.streams.groups import ensure_group
 from abe_redis.streams.patterns import Narrowed, Patterns
@@ -133,7 +133,7 @@ class Scope:
         with suppress(AbeRedisError):  # the event is there
             async with self.redis(f"looking at {stream!r}") as redis:
                 if await peek.kind(redis, stream) == "stream":
-                    length, groups = await peek.brief(redis, stream)
+                    length, groups = await brief.brief(redis, stream)
                     return length == 1 and not groups
         return False
 

@@ -11,16 +11,12 @@ from redis.exceptions import ResponseError
 
 from abe_redis.client.optional_commands import is_refused
 from abe_redis.events.codec import Fields
-from abe_redis.schemas import GroupBrief
 from abe_redis.streams import hold_times, ids, names, seen
 from abe_redis.streams.consumers import is_alive
-from abe_redis.streams.info import lag_of, lease_seconds_in, unheard_in
+from abe_redis.streams.info import lease_seconds_in, unheard_in
 from abe_redis.streams.page_size import PageSize
 
 type Order = Literal["newest", "oldest"]
-
-_MOST_BEHIND = 100
-"""Most undelivered entries of a group that are counted where Redis does not know their number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,33 +205,6 @@ def _free_at(row: hold_times.Row, lease_seconds: float | None, now: float) -> da
     if lease_seconds is None:
         return None
     return datetime.fromtimestamp(now - row["time_since_delivered"] / 1000 + lease_seconds, UTC)
-
-
-async def brief(redis: Redis, stream: str) -> tuple[int, list[GroupBrief]]:
-    """The number of entries of a stream, and the unfinished entries of each of its groups.
-
-    Raises:
-        redis.ResponseError: There is no such stream.
-    """
-    pipeline = redis.pipeline(transaction=False)
-    pipeline.xlen(stream)
-    pipeline.xinfo_groups(stream)
-    length, rows = await pipeline.execute()
-    return length, [
-        GroupBrief(
-            name=row["name"].decode(errors="replace"),
-            pending=row["pending"],
-            lag=await _lag(redis, stream, row),
-        )
-        for row in rows
-    ]
-
-
-async def _lag(redis: Redis, stream: str, row: dict[str, Any]) -> int | None:
-    """How many entries a group has not been given; None when that is unknown, as beyond the end."""
-    if row["lag"] is None and ids.order(row["last-delivered-id"]) > ids.order((await end(redis, stream))[0]):
-        return None
-    return await lag_of(redis, stream, row, most=_MOST_BEHIND)
 
 
 async def consumers(redis: Redis, stream: str, group: str, *, lease_seconds: float) -> dict[str, bool]:

@@ -6,7 +6,7 @@ from redis.exceptions import NoPermissionError, ResponseError
 
 from abe_redis import RedisMessageQueueBackend, Settings
 from abe_redis.inspection.stats import stream_stats
-from abe_redis.streams import names, peek
+from abe_redis.streams import brief, names, peek
 from tests.integration.on_streams import A, B, fill
 from tests.servers import Server
 
@@ -27,8 +27,8 @@ async def test_stats_fail_when_a_helper_key_has_another_type(commands: Redis) ->
     await fill(commands, A, 2)
     await fill(commands, B, 2)
     assert await peek.groups(commands, A) == ["g"]
-    length, (brief,) = await peek.brief(commands, A)
-    assert (length, brief.name, brief.pending, brief.lag) == (2, "g", 0, 2)
+    length, (group,) = await brief.brief(commands, A)
+    assert (length, group.name, group.pending, group.lag) == (2, "g", 0, 2)
     await commands.set(names.records(A), "no hash")
     await commands.set(names.dead_letters(B), "no stream")
     for stream in (A, B):
