@@ -48,6 +48,8 @@ def with_backend[Result](
 ) -> Result:
     """Open a backend with the settings, make one call with it, and close it.
 
+    SIGTERM and SIGHUP in the meantime do what Ctrl-C does: what is begun ends, and the audit has it.
+
     Args:
         call: The call.
         forwards: Whether what waits in the outbox is forwarded meanwhile. Only commands that publish do:
@@ -55,13 +57,15 @@ def with_backend[Result](
     """
     with idle_during_imports():
         from abe_redis.backend import RedisMessageQueueBackend  # noqa: PLC0415
+        from abe_redis.runtime.signals import as_interrupts  # noqa: PLC0415
         from abe_redis.settings import Settings  # noqa: PLC0415
 
     settings = Settings()
 
     async def run() -> Result:
-        async with RedisMessageQueueBackend(settings, forwards=forwards) as backend:
-            return await call(backend)
+        with as_interrupts():
+            async with RedisMessageQueueBackend(settings, forwards=forwards) as backend:
+                return await call(backend)
 
     return anyio.run(run)
 
@@ -188,7 +192,7 @@ def confirm(question: str, *, yes: bool) -> None:
 
 @contextmanager
 def stepwise(what: str) -> Iterator[Callable[[int], None]]:
-    """As `progress`, for a change in steps: Ctrl-C in the middle says how much is done."""
+    """As `progress`, for a change in steps: Ctrl-C, SIGTERM or SIGHUP in the middle says how much is done."""
     done = 0
     try:
         with progress(what) as on_progress:

@@ -1,13 +1,11 @@
 """Reading each event as it comes, as `tail -F` does."""
 
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Unpack
 
 import anyio
 
 from abe_redis.cli.common import say
 from abe_redis.errors import CredentialsRefusedError, RedisUnavailableError
-from abe_redis.runtime.exception_groups import equal_failures_as_one
-from abe_redis.runtime.signals import on_signal
 from abe_redis.schemas import MAX_COUNT, MAX_WAIT_SECONDS
 
 if TYPE_CHECKING:
@@ -18,22 +16,6 @@ if TYPE_CHECKING:
     from abe_redis.schemas import EventView
 
 _PAUSE_SECONDS = 1.0
-
-
-async def follow_until_signal(
-    operations: "Operations",
-    show: "Callable[[EventView], None]",
-    **how: Any,  # noqa: ANN401 - as `follow`
-) -> None:
-    """As `follow`, until SIGTERM, SIGHUP or Ctrl-C."""
-
-    async def end(_: int) -> None:
-        tasks.cancel_scope.cancel()
-
-    with equal_failures_as_one():
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(on_signal, end)
-            await follow(operations, show, **how)
 
 
 async def follow(

@@ -15,7 +15,6 @@ from abe_redis.cli.encoding import json_object, like_utf_16
 from abe_redis.cli.line_numbers import Interrupted, LineRanges
 from abe_redis.errors import AbeRedisError, InvalidArgumentError, PayloadError
 from abe_redis.events import codec
-from abe_redis.runtime.signals import as_interrupts
 from abe_redis.schemas import PublishLinesResult
 
 if TYPE_CHECKING:
@@ -39,7 +38,7 @@ async def publish_lines(
 ) -> PublishLinesResult:
     """Publish each non-empty line, in order, as soon as it is read, and keep few of them in memory.
 
-    Ctrl-C, SIGTERM and SIGHUP end it when the events on their way are there; stderr says how to continue.
+    A cancellation, as by Ctrl-C, ends it when the events on their way are there; stderr says how to continue.
 
     Args:
         lines: JSON objects in UTF-8, one per line.
@@ -57,10 +56,9 @@ async def publish_lines(
     events, run = _Events(lines, first, skipped), _Run(operations, stream, first, skipped)
     result = run.result
     try:
-        with as_interrupts():
-            async for step in _as_they_come(events):
-                await run.publish(step)
-                on_progress(len(step))
+        async for step in _as_they_come(events):
+            await run.publish(step)
+            on_progress(len(step))
     except (AbeRedisError, asyncio.CancelledError):
         if events.is_over and result.lines == events.count and events.bad is None:
             say(f"abe-redis: Published: {result.lines}, and nothing is left.", to_stderr=True)

@@ -253,7 +253,7 @@ def _line(event: "EventView") -> str:
 
 
 def _follow(stream: str | None, number: int, start: str | None, asked: "Asked", *, as_json: bool) -> None:
-    from abe_redis.cli.follow import follow_until_signal  # noqa: PLC0415
+    from abe_redis.cli.follow import follow  # noqa: PLC0415
     from abe_redis.operations.operations import Operations  # noqa: PLC0415
 
     def show_event(event: "EventView") -> None:
@@ -261,7 +261,7 @@ def _follow(stream: str | None, number: int, start: str | None, asked: "Asked", 
 
     with suppress(KeyboardInterrupt):
         with_backend(
-            lambda backend: follow_until_signal(
+            lambda backend: follow(
                 Operations(backend, origin="cli"),
                 show_event,
                 stream=stream,

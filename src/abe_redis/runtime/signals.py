@@ -35,14 +35,32 @@ def was_raised_by_code(error: BaseException) -> bool:
 
 @contextmanager
 def as_interrupts() -> Iterator[None]:
-    """Let the other signals that end a process do what Ctrl-C does, for the duration of a block.
+    """Let the other signals that end a process do what Ctrl-C does, for the duration of a block in a task.
 
-    Not as handlers of the loop: those lose a signal while calls of threads have filled the loop's pipe.
+    The task is cancelled once, since a shell that closes sends SIGHUP more than once; and also where Ctrl-C
+    does nothing, as in a background job of a script. Not as handlers of the loop: those lose a signal while
+    calls of threads have filled the loop's pipe.
+
+    Raises:
+        KeyboardInterrupt: Such a signal came, and the block was cancelled.
     """
-    others = set(that_end()) - {signal.SIGINT}
-    before = {number: signal.signal(number, signal.getsignal(signal.SIGINT)) for number in others}
+    task, loop = asyncio.current_task(), asyncio.get_running_loop()
+    came = False
+
+    def interrupt(*_: object) -> None:
+        nonlocal came
+        came = True
+        if task is not None and not task.cancelling():
+            task.cancel()
+        loop.call_soon_threadsafe(lambda: None)  # which wakes it
+
+    before = {number: signal.signal(number, interrupt) for number in set(that_end()) - {signal.SIGINT}}
     try:
         yield
+    except asyncio.CancelledError:
+        if came:
+            raise KeyboardInterrupt from None
+        raise
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

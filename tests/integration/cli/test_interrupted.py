@@ -25,6 +25,7 @@ from tests.patience import PATIENCE
 from tests.servers import Server
 
 WORDS = "abe-redis: Interrupted"
+DEAD = "dead:{slack_events}"
 
 
 def interrupt(*_: Any, **__: Any) -> NoReturn:
@@ -145,6 +146,7 @@ def test_a_signal_between_very_many_calls_of_threads_is_not_lost_and_prints_no_t
 import asyncio, io, os
 from abe_redis.cli.line_numbers import LineRanges
 from abe_redis.cli.publish_lines import publish_lines
+from abe_redis.runtime.signals import as_interrupts
 
 class Operations:
     async def publish_many(self, *_, **__):
@@ -156,10 +158,11 @@ class Operations:
 
 async def main():
     ignore = lambda _: None
-    await publish_lines(
-        Operations(), io.BytesIO(b'{{"n": 1}}'), stream=None, first=1, skipped=LineRanges(),
-        on_progress=ignore, on_left_off=ignore,
-    )
+    with as_interrupts():
+        await publish_lines(
+            Operations(), io.BytesIO(b'{{"n": 1}}'), stream=None, first=1, skipped=LineRanges(),
+            on_progress=ignore, on_left_off=ignore,
+        )
 
 try:
     asyncio.run(main())
@@ -170,3 +173,48 @@ except KeyboardInterrupt:
         [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=PATIENCE
     )
     assert (done.stdout, done.stderr) == ("interrupted\n", "abe-redis: Published: 1, and nothing is left.\n")
+
+
+LETTERS = 3000
+
+
+@pytest.mark.usefixtures("not_under_nohup")
+@pytest.mark.promise("A change that has begun is recorded though its call is cancelled")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("dead redrive slack_events --all", "while redriving"),
+        ("dead purge slack_events --all --yes", "while purging"),
+        ("erase --user U0OTHER --yes", "some events may be erased already"),
+    ],
+)
+def test_a_signal_in_the_middle_of_a_change_leaves_a_record_and_a_word(
+    server: Server, redis_url: str, tmp_path: Path, number: signal.Signals, command: str, said: str
+) -> None:
+    """The signal comes twice, as when a terminal closes; Ctrl-C is ignored, as in a script's background."""
+    message = {"type": "message", "user": "U0OTHER", "channel": "C1", "text": "hello"}
+    event = json.dumps({"type": "event_callback", "event": message})
+    with server.admin() as client:
+        client.xgroup_create("slack_events", "bot", mkstream=True)
+        with client.pipeline(transaction=False) as pipeline:
+            for n in range(LETTERS):
+                pipeline.xadd(DEAD, {"data": event, "abe:group": "bot", "abe:id": f"{n + 1}-0"}, f"{n + 1}-0")
+            pipeline.execute()
+        child = Child(
+            ["sh", "-c", 'trap "" INT; exec "$@"', "sh", sys.executable, "-m", "abe_redis", *command.split()],
+            cwd=tmp_path,
+            variables=os.environ | {"REDIS_URL": redis_url},
+            stderr=tmp_path / "stderr",
+        )
+        with ended([child]):
+            until(lambda: client.xlen(DEAD) < LETTERS - 100, "the change to begin")
+            child.signal(number)
+            child.signal(number)
+            assert child.wait() == 130
+        done = LETTERS - client.xlen(DEAD)
+        assert 100 < done < LETTERS
+        assert said in child.stderr
+        ((_, fields),) = client.xrange("abe:audit")
+    facts = json.loads(fields["facts"])
+    assert done in [facts.get(name) for name in ("redriven", "purged", "erased")]
