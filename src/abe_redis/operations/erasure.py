@@ -1,9 +1,11 @@
 """Erasing the events of a user or a channel, as people may ask by law."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from enum import IntEnum
 from typing import Any
+
+from redis.asyncio import Redis
 
 from abe_redis.errors import InvalidArgumentError
 from abe_redis.events import codec, kinds, slack
@@ -19,6 +21,8 @@ from abe_redis.streams import names, peek
 from abe_redis.streams.erase import erase as erase_entries
 
 _PAGE = 100
+_MOST_ROUNDS = 20
+"""Most readings of a stream and its dead letters, the first of which is the long one."""
 
 
 class _Relation(IntEnum):
@@ -92,15 +96,14 @@ async def erase(
             sources = await DeadLetterSearch(scope).sources(redis)
         least = _Relation.MENTIONED if mentions else _Relation.OWN
         for source in sources:
-            for name in (source, names.dead_letters(source)):
-                async for page in peek.pages(redis, name, size=_PAGE):
-                    relations = [min(_relation(entry.fields, one) for one in wanted) for entry in page]
-                    ids = [entry.id for entry, of in zip(page, relations, strict=True) if of >= least]
-                    result.only_mentioned += sum(_Relation.NONE < of < least for of in relations)
-                    if ids:
-                        await _erase(change, result, name, ids)
-                    result.searched += len(page)
-                    on_progress(len(page))
+            async for name, page in _pages(redis, source, lambda: _erased(result)):
+                relations = [min(_relation(entry.fields, one) for one in wanted) for entry in page]
+                ids = [entry.id for entry, of in zip(page, relations, strict=True) if of >= least]
+                result.only_mentioned += sum(_Relation.NONE < of < least for of in relations)
+                if ids:
+                    await _erase(change, result, name, ids)
+                result.searched += len(page)
+                on_progress(len(page))
         taken_from = [one.stream for one in result.streams if one.unfinished and not dry_run]
         places = {one: await peek.groups(redis, one) for one in taken_from}
     if any(one.erased for one in result.streams):
@@ -118,6 +121,26 @@ _WHAT_STAYS = (
 )
 
 
+async def _pages(
+    redis: Redis, source: str, erased: Callable[[], int]
+) -> AsyncIterator[tuple[str, list[peek.Entry]]]:
+    """The entries of a stream and of its dead letters, some at a time, each with the place that has it.
+
+    A redrive or a burial may move one behind what was read there, while the other place is read. So what came
+    to either meanwhile is read, too, until nothing more of it is erased.
+    """
+    last: dict[str, str | None] = dict.fromkeys([source, names.dead_letters(source)])
+    for _ in range(_MOST_ROUNDS):
+        before, is_first = erased(), None in last.values()
+        for name, after in last.items():
+            async for page in peek.pages(redis, name, size=_PAGE, after=after):
+                yield name, page
+                last[name] = page[-1].id
+            last[name] = last[name] or "0-0"
+        if not is_first and erased() == before:
+            return
+
+
 async def _erase(change: Change, result: EraseResult, stream: str, ids: list[str]) -> None:
     """Erase entries of a stream, or count them, and note it."""
 
@@ -125,13 +148,14 @@ async def _erase(change: Change, result: EraseResult, stream: str, ids: list[str
         gone = len(ids) if was_lost else found[0]
         if not gone:
             return
-        if not result.streams or result.streams[-1].stream != stream:
-            result.streams.append(ErasedStream(stream=stream, erased=0, unfinished=0))
-        result.streams[-1].erased += gone
-        result.streams[-1].unfinished += found[1]
+        one = next((one for one in result.streams if one.stream == stream), None)
+        if one is None:
+            result.streams.append(one := ErasedStream(stream=stream, erased=0, unfinished=0))
+        one.erased += gone
+        one.unfinished += found[1]
         if not result.dry_run:
             change.done = [f"{one.stream} ({one.erased})" for one in result.streams]
-            change.facts["erased"] = sum(one.erased for one in result.streams)
+            change.facts["erased"] = _erased(result)
             change.facts["streams"] = [one.stream for one in result.streams]
 
     await change.step(
@@ -139,6 +163,10 @@ async def _erase(change: Change, result: EraseResult, stream: str, ids: list[str
         [] if result.dry_run else [stream],
         note,
     )
+
+
+def _erased(result: EraseResult) -> int:
+    return sum(one.erased for one in result.streams)
 
 
 def _relation(fields: codec.Fields, wanted: _Wanted) -> _Relation:

@@ -1,6 +1,7 @@
 """Erasing what a user or a channel left: all of it, nothing else, and without a trace in the groups."""
 
 import json
+import os
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from abe_redis.operations.groups import Groups
 from abe_redis.operations.scope import Scope
 from abe_redis.schemas import GroupStats
 from abe_redis.streams import names
+from tests.command_line import run_command
 from tests.integration.conftest import take
 
 TOPIC, OTHER = "slack_events", "slack:{team1}"
@@ -270,3 +272,31 @@ async def test_a_group_that_has_only_erased_ones_to_read_has_finished(
     await erase(Scope(backend), user=USER)
     assert (await group(backend)).lag == 0
     assert (await Groups(Scope(backend)).remove(TOPIC, "bot")).done == "removed"
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+async def test_what_a_redrive_moves_back_meanwhile_is_erased_too(
+    redis: Redis, backend: RedisMessageQueueBackend, redis_url: str, *, dry_run: bool
+) -> None:
+    """The stream has been read, and the dead letters begin to be."""
+    letters = names.dead_letters(TOPIC)
+    await publish(redis, ".")
+    await redis.xgroup_create(TOPIC, "bot", "$")
+    ids, moved = list[str](), list[int]()
+    for user in [*["U1"] * 150, *[USER] * 3]:
+        payload = json.dumps({"user": user, "n": len(ids)})
+        added: Any = await redis.xadd(
+            letters, {"data": payload, "abe:group": "bot", "abe:id": f"{len(ids) + 1}-0"}
+        )
+        ids.append(added.decode())
+
+    def redrive(_: int) -> None:
+        if len(moved) == 1:
+            run = ("dead", "redrive", TOPIC, *ids[-3:])
+            done = run_command(*run, env=os.environ | {"REDIS_URL": redis_url})
+            assert done.returncode == 0, done.stderr
+        moved.append(1)
+
+    result = await erase(Scope(backend), user=USER, dry_run=dry_run, on_progress=redrive)
+    assert [(one.stream, one.erased) for one in result.streams] == [(TOPIC, 3)]
+    assert (await redis.xlen(TOPIC), await redis.xlen(letters)) == (4 if dry_run else 1, 150)
