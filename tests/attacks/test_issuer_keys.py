@@ -1,10 +1,12 @@
 """Which of an issuer's keys count, and for how long, though it may be away for a time."""
 
+import time as wall_clock
 from collections.abc import Iterator
 from typing import Any
 
 import anyio
 import httpx
+import jwt
 import pytest
 
 from abe_redis.mcp.http import http_app
@@ -150,3 +152,51 @@ async def test_nobody_waits_for_the_body_of_a_stranger(by: str, issuer: Issuer) 
     for headers in ([], [(b"authorization", b"Bearer a.b.c")]):
         await app(sent | {"headers": headers}, receive, send)
     assert codes == [401, 401]
+
+
+@pytest.mark.parametrize("algorithm", ["RS256", "RS512", "PS256"])
+async def test_a_published_key_that_names_no_algorithm_is_for_all_of_its_kind(
+    algorithm: str, issuer: Issuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = issuer.jwks()
+    for one in keys["keys"]:
+        one.pop("alg", None)
+    monkeypatch.setattr(issuer, "jwks", lambda: keys)
+    token = jwt.encode(issuer.claims(RESOURCE, "read"), issuer.keys["one"][1], algorithm, {"kid": "one"})
+    assert await Served(issuer).code(token) == 200
+
+
+@pytest.mark.promise("A stream of notifications ends with the token that opened it")
+@pytest.mark.parametrize("is_stream", [True, False])
+async def test_a_stream_that_is_open_ends_with_its_token_and_a_call_does_not(
+    issuer: Issuer, *, is_stream: bool
+) -> None:
+    said = list[str]()
+
+    async def streams(_: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        with anyio.move_on_after(4):
+            said.append((await receive())["type"])
+        await send({"type": "http.response.body", "body": b"", "more_body": True})
+
+    app = http_app(streams, None, OAuth(issuer.url, RESOURCE))
+    token = issuer.token(issuer.claims(RESOURCE, "read", exp=int(wall_clock.time()) - 28))
+    sent, never, has_come = list[dict[str, Any]](), anyio.Event(), False
+
+    async def receive() -> dict[str, Any]:
+        nonlocal has_come
+        if has_come:
+            await never.wait()
+        has_come = True
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    head = [(b"host", b"127.0.0.1"), (b"authorization", f"Bearer {token}".encode())]
+    scope = {"type": "http", "method": "GET" if is_stream else "POST", "path": "/mcp", "headers": head}
+    with anyio.fail_after(PATIENCE):
+        await app({**scope, "query_string": b"", "client": ("127.0.0.1", 1)}, receive, send)
+    assert said == ["http.disconnect"] * is_stream
+    assert sent[-1].get("more_body", False) is not is_stream

@@ -16,9 +16,11 @@ from abe_redis.runtime import clock
 
 _LOG = logging.getLogger(__name__)
 
-_ALGORITHMS = frozenset(
-    ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
-)
+type _Key = dict[str, Any]
+"""PyJWT's keys, by the algorithms that a published key is for."""
+
+_OF_RSA = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
+_ALGORITHMS = frozenset([*_OF_RSA, "ES256", "ES384", "ES512", "EdDSA"])
 """Signatures by a key that only the issuer has; with a shared secret, or none, anybody could sign."""
 _FETCH_SECONDS, _MOST_BYTES = 5.0, 1024 * 1024
 """The most that a look may take, all documents together, and the most that one may have."""
@@ -39,7 +41,7 @@ class IssuerKeys:
     """The keys of one issuer."""
 
     issuer: str
-    _keys: dict[str, Any] = field(default_factory=dict)
+    _keys: dict[str, _Key] = field(default_factory=dict)
     """By their ids. What was found last counts as long as the issuer is away."""
     _found_at: float | None = None
     """When a look last succeeded."""
@@ -73,7 +75,7 @@ class IssuerKeys:
     def _known(self, name: object, algorithm: object) -> Any:  # noqa: ANN401 - PyJWT's key
         one = next(iter(self._keys.values())) if name is None and len(self._keys) == 1 else None
         found = one or (self._keys.get(name) if isinstance(name, str) else None)
-        return found if found is not None and found.algorithm_name == algorithm else None
+        return None if found is None else found.get(str(algorithm))
 
     def _is_fresh(self) -> bool:
         return self._found_at is not None and clock.now() - self._found_at < _FRESH_SECONDS
@@ -115,7 +117,7 @@ def may_trust(url: str) -> bool:
     return parts.scheme == "https" or (parts.scheme == "http" and local)
 
 
-async def _keys_of(issuer: str) -> dict[str, Any]:
+async def _keys_of(issuer: str) -> dict[str, _Key]:
     """The public keys of an issuer, by their ids."""
     import jwt  # noqa: PLC0415
 
@@ -138,18 +140,23 @@ async def _keys_of(issuer: str) -> dict[str, Any]:
         if not may_trust(keys):
             raise ValueError(f"its jwks_uri is {keys[:200]!r}")
         found = await anyio.to_thread.run_sync(_fetched, keys, abandon_on_cancel=True)
-        return dict(_usable(jwt, found))
+        return _usable(jwt, found)
     raise failure
 
 
-def _usable(jwt: Any, found: dict[str, Any]) -> list[tuple[str, Any]]:  # noqa: ANN401 - the module
-    """The keys that sign, and of which only the issuer has the other half."""
-    usable = []
+def _usable(jwt: Any, found: dict[str, Any]) -> dict[str, _Key]:  # noqa: ANN401 - the module
+    """The keys that sign, and of which only the issuer has the other half.
+
+    One of RSA that names no algorithm is for all of RSA; each other kind has one algorithm.
+    """
+    usable = dict[str, _Key]()
     for number, one in enumerate(found.get("keys", ())):
         if not isinstance(one, dict) or one.get("kty") == "oct" or one.get("use", "sig") != "sig":
             continue
         try:
-            usable.append((str(one.get("kid", number)), jwt.PyJWK(one)))
+            of_rsa = one.get("kty") == "RSA" and "alg" not in one
+            made = [jwt.PyJWK(one, algorithm) for algorithm in (_OF_RSA if of_rsa else (None,))]
+            usable[str(one.get("kid", number))] = {key.algorithm_name: key for key in made}
         except jwt.PyJWTError as error:
             _LOG.info("A key of the issuer cannot be used (%s).", error)
     return usable

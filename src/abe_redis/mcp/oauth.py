@@ -6,12 +6,14 @@ says, and the document that names the issuer, are the SDK's own.
 
 import json
 import logging
+import time
 from collections.abc import MutableMapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
+import anyio
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser, BearerAuthBackend, RequireAuthMiddleware
 from mcp.server.auth.provider import AccessToken
 from mcp.server.auth.routes import build_resource_metadata_url, create_protected_resource_routes
@@ -138,9 +140,14 @@ def _checked(token: str, claims: dict[str, Any], resource: str) -> Token:
 
 def access_of(scope: Any) -> Access | None:  # noqa: ANN401 - ASGI
     """The access of a request; None where no authorization server is asked."""
+    token = _token_of(scope)
+    return None if token is None else token.access
+
+
+def _token_of(scope: Any) -> Token | None:  # noqa: ANN401 - ASGI
     user = scope.get("user")
     token = user.access_token if isinstance(user, AuthenticatedUser) else None
-    return token.access if isinstance(token, Token) else None
+    return token if isinstance(token, Token) else None
 
 
 def _naming(document: App, oauth: OAuth) -> App:
@@ -177,6 +184,38 @@ def _come_again(_: HTTPConnection, error: AuthenticationError) -> Response:
     return PlainTextResponse(str(error), HTTPStatus.SERVICE_UNAVAILABLE, {"retry-after": "5"})
 
 
+def _while_it_counts(token: Token, app: App) -> App:
+    """An application whose streams of notifications end with the token: a client opens them with the next.
+
+    A call that began in time may end.
+    """
+
+    async def run(scope: Scope, receive: Receive, send: Send) -> None:
+        method = next((value for name, value in scope["headers"] if name.lower() == b"mcp-method"), b"")
+        if token.expires_at is None or (scope["method"] != "GET" and method != b"subscriptions/listen"):
+            await app(scope, receive, send)
+            return
+        ends_at, is_under_way, is_over = anyio.current_time() + token.expires_at - time.time(), False, False
+
+        async def hear() -> MutableMapping[str, Any]:
+            nonlocal is_over
+            with anyio.CancelScope(deadline=ends_at):
+                return await receive()
+            is_over = True
+            return {"type": "http.disconnect"}
+
+        async def say(message: MutableMapping[str, Any]) -> None:
+            nonlocal is_under_way
+            is_under_way = bool(message.get("more_body")) or message["type"] == "http.response.start"
+            await send(message)
+
+        await app(scope, hear, say)
+        if is_under_way and is_over:
+            await send({"type": "http.response.body"})
+
+    return run
+
+
 def protected(app: App, oauth: OAuth) -> App:
     """An application behind its tokens, and beside it the document that says where clients get some.
 
@@ -194,9 +233,9 @@ def protected(app: App, oauth: OAuth) -> App:
     document = _naming(found, oauth)
 
     async def allowed(scope: Scope, receive: Receive, send: Send) -> None:
-        access = access_of(scope)
-        if access is not None and access.grants:
-            await app(scope, receive, send)
+        token = _token_of(scope)
+        if token is not None and token.access.grants:
+            await _while_it_counts(token, app)(scope, receive, send)
             return
         refusal: Any = RequireAuthMiddleware(app, ["read"], build_resource_metadata_url(resource))
         await refusal(scope, receive, send)
