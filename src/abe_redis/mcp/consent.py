@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import anyio
 from pydantic import BaseModel, Field
 
 from abe_redis.errors import RequestError
@@ -160,7 +161,13 @@ class Consent:
 
 async def _answered_meanwhile(context: Any, words: str) -> bool:  # noqa: ANN401 - of either line
     try:
-        result = await context.elicit(message=words, schema=Agreement)
+        with anyio.fail_after(_VALID_SECONDS):
+            result = await context.elicit(message=words, schema=Agreement)
+    except TimeoutError:
+        raise RequestError(
+            f"The user did not answer within {_VALID_SECONDS / 60:g} minutes, so nothing was done; a later "
+            "answer does not count. Call again when they are there."
+        ) from None
     except Exception as error:  # noqa: BLE001 - an error of the client, no content, or content that does not fit
         _LOG.warning("The client gave no valid answer to the question for the user: %s", error)
         raise RequestError(
