@@ -2,7 +2,7 @@
 
 import socket
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import anyio
@@ -13,7 +13,7 @@ import redis
 from abe_redis.mcp import http
 from tests.attacks.conftest import LINES, OpenDoor
 from tests.attacks.tally import Tally
-from tests.attacks.wire import HANDSHAKE
+from tests.attacks.wire import HANDSHAKE, MODERN, Agent
 from tests.hosts.processes import until
 from tests.patience import PATIENCE
 from tests.servers import HOST
@@ -260,3 +260,50 @@ async def test_requests_at_the_same_time_are_bounded_and_health_is_answered() ->
         free.set()
     assert codes.count(200) == 256
     tally.check(least=44)
+
+
+@pytest.mark.promise("A client follows at most 100 resources")
+@pytest.mark.parametrize("version", LINES)
+def test_what_one_client_follows_is_bounded_and_others_follow_on(version: str, door: OpenDoor) -> None:
+    there = door(version)
+    greedy, modest = there.agent("greedy"), there.agent("modest")
+
+    def follow(agent: Agent, number: int) -> str:
+        uri = {"uri": f"abe-redis://streams/slack:{number}"}
+        return agent.http.post("/mcp", json=agent.message("resources/subscribe", uri)).text
+
+    tally = Tally(f"following more than it may, SDK {version}")
+    assert not [number for number in range(100) if "error" in follow(greedy, number)]
+    for number in range(100, 105):
+        tally.tried("one more", escaped="more than 100 resources" not in follow(greedy, number))
+    assert "error" not in follow(greedy, 7), "which it follows already"
+    assert "error" not in follow(modest, 104)
+    tally.check(least=5)
+
+
+def test_the_streams_of_a_client_without_a_session_are_bounded_together(door: OpenDoor) -> None:
+    agent = door("2.3").agent("greedy", modern=True)
+    meta = {
+        "io.modelcontextprotocol/protocolVersion": MODERN,
+        "io.modelcontextprotocol/clientInfo": {"name": "greedy", "version": "0"},
+        "io.modelcontextprotocol/clientCapabilities": {},
+    }
+
+    @contextmanager
+    def listening(numbers: range) -> Iterator[str]:
+        """What comes first."""
+        uris = [f"abe-redis://streams/slack:{number}" for number in numbers]
+        call = agent.message(
+            "subscriptions/listen", {"notifications": {"resourceSubscriptions": uris}, "_meta": meta}
+        )
+        headers = {"Mcp-Method": "subscriptions/listen"}
+        with agent.http.stream("POST", "/mcp", json=call, headers=headers) as stream:
+            parts = (part for part in stream.iter_text() if "{" in part)
+            yield next(parts)  # the stream would end with the generator
+
+    with listening(range(60)) as first:
+        assert "error" not in first
+        with listening(range(30, 101)) as second:
+            assert "more than 100 resources" in second
+        with listening(range(30, 100)) as second:
+            assert "error" not in second

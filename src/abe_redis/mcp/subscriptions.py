@@ -11,10 +11,11 @@ pass on only its URI.
 import logging
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
@@ -22,11 +23,15 @@ import anyio
 
 from abe_redis.errors import AbeRedisError, RequestError
 from abe_redis.mcp.changes import Followed
+from abe_redis.mcp.client_identity import caller
 from abe_redis.mcp.compat.sdk_line import SDK_2
 from abe_redis.mcp.refusals import protocol_error
 from abe_redis.schemas import EventView, StreamStats
 
 _LOG = logging.getLogger(__name__)
+
+type _Looks = dict[str | None, list[StreamStats] | None]
+"""By stream, or None for all: what a round of looks has seen."""
 
 _AGAIN = "Redis answers again"
 CHANGED = "io.github.chisanan232.abe-redis/changed"
@@ -37,6 +42,8 @@ _MOST_OF_THE_TIME = 0.1
 """Largest share of the time that polling takes, with any number of subscriptions."""
 _PATIENCE_SECONDS = 2.0
 """Time for which a client that does not read can delay notifications to the others."""
+_MOST, _MOST_OF_ONE = 1000, 100
+"""Most resources that all clients together follow, and most of one client: each costs a look."""
 
 
 class Queue(Protocol):
@@ -74,6 +81,8 @@ class Subscriptions:
         self._subscribed: WeakKeyDictionary[Any, set[str]] = WeakKeyDictionary()
         """By connection, which a client may abandon silently."""
         self._listened: Counter[str] = Counter()
+        self._listeners: dict[Hashable, Counter[str]] = {}
+        """By client, of whose streams each is a request of its own."""
         self._told: dict[str, list[StreamStats] | None] = {}
         """By URI: the state at the last notification; None if Redis did not tell it."""
         self._changes: dict[Followed, Change] = {}
@@ -105,8 +114,9 @@ class Subscriptions:
             self._changes = {one: change for one, change in self._changes.items() if one in followed}
             if not wanted:
                 self._someone = anyio.Event()
+            looks: _Looks = {}
             for uri in wanted:
-                await self._look(uri)
+                await self._look(uri, looks)
             pause = max(self._every_seconds, (time.monotonic() - began) / _MOST_OF_THE_TIME)
 
     def _wanted(self) -> set[str]:
@@ -116,14 +126,15 @@ class Subscriptions:
         """Remember the present state of resources, so that only later changes are notified."""
         for uri in uris:
             if uri not in self._told:
-                self._told[uri] = await self._now(uri)
+                self._told[uri] = await self._now(uri, {})
         self._someone.set()
 
-    async def _look(self, uri: str) -> None:
+    async def _look(self, uri: str, looks: "_Looks") -> None:
         followed = Followed.by(uri)
-        now, before = await self._now(uri), self._told.get(uri)
-        if followed is None or now is None:
+        now = await self._now(uri, looks)
+        if followed is None or now is None or uri not in self._told:  # its first look goes on
             return
+        before = self._told[uri]
         self._told[uri] = now
         if before is None or followed.state(now) != followed.state(before):
             line = _AGAIN if before is None else await self._line_about(followed, before, now)
@@ -138,17 +149,23 @@ class Subscriptions:
         except (*failures.FAILURES, AbeRedisError):
             return "changed"  # and Redis did not tell more
 
-    async def _now(self, uri: str) -> list[StreamStats] | None:
-        from abe_redis.client import failures  # noqa: PLC0415 - redis-py, which a start does without
-
+    async def _now(self, uri: str, looks: "_Looks") -> list[StreamStats] | None:
+        """The state of what a URI names; groups of one stream share a look at it."""
         if (followed := Followed.by(uri)) is None:
             return None
+        if followed.stream not in looks:
+            looks[followed.stream] = await self._seen(followed.stream)
+        return looks[followed.stream]
+
+    async def _seen(self, stream: str | None) -> list[StreamStats] | None:
+        from abe_redis.client import failures  # noqa: PLC0415 - redis-py, which a start does without
+
         try:
-            return await self._queue.look(followed.stream)
+            return await self._queue.look(stream)
         except RequestError:
             return []  # not there, or not yet
         except (*failures.FAILURES, AbeRedisError) as error:
-            _LOG.debug("%s could not be looked at: %s", uri, type(error).__name__)
+            _LOG.debug("%s could not be looked at: %s", stream or "the queue", type(error).__name__)
             return None
 
     async def _tell(self, uri: str, line: str) -> None:
@@ -171,16 +188,27 @@ class Subscriptions:
         change = None if followed is None else self._changes.get(followed)
         return None if change is None else change.line
 
-    async def _allowed(self, uris: Iterable[str]) -> None:
-        """Refuse, in a sentence, a subscription that the caller may not have."""
+    async def _allowed(self, uris: Iterable[str], own: Callable[[], set[str]]) -> None:
+        """Refuse, in a sentence, a subscription that the caller may not have, or that is one too many.
+
+        Args:
+            uris: What it would follow.
+            own: Returns what this client follows already.
+        """
         try:
             for uri in uris:
                 await self._check(uri)
+            for there, who, most in ((own(), "you", _MOST_OF_ONE), (self._wanted(), "all clients", _MOST)):
+                if len({*there, *uris}) > max(most, len(there)):
+                    raise RequestError(
+                        f"Nothing more is followed: {who} would follow more than {most} resources of this "
+                        "server. Unsubscribe from some, or follow abe-redis://overview, which is all streams."
+                    )
         except AbeRedisError as error:
             raise protocol_error(error) from None
 
     async def _subscribe(self, connection: Any, uri: str) -> None:  # noqa: ANN401 - as below
-        await self._allowed([uri])
+        await self._allowed([uri], lambda: self._subscribed.get(connection, set()))
         self._subscribed.setdefault(connection, set()).add(uri)
         await self._begin([uri])
 
@@ -188,14 +216,20 @@ class Subscriptions:
         self._subscribed.get(connection, set()).discard(uri)
 
     @asynccontextmanager
-    async def _listening(self, uris: list[str]) -> AsyncIterator[None]:
-        await self._allowed(uris)
-        self._listened.update(uris)
+    async def _listening(self, uris: list[str], who: Hashable) -> AsyncIterator[None]:
+        """Follow resources for the duration of a block, as one of several streams of a client."""
+        await self._allowed(uris, lambda: set(+self._listeners.get(who, Counter())))
+        client = self._listeners.setdefault(who, Counter())
+        for one in (client, self._listened):
+            one.update(uris)
         try:
             await self._begin(uris)
             yield
         finally:
-            self._listened.subtract(uris)
+            for one in (client, self._listened):
+                one.subtract(uris)
+            if not +client:
+                self._listeners.pop(who, None)
 
     def _serve_1(self, server: Any) -> None:  # noqa: ANN401 - the SDK's
         lowlevel = server._mcp_server  # noqa: SLF001 - there is no other way to it
@@ -237,7 +271,8 @@ class Subscriptions:
             return types.EmptyResult()
 
         async def listen(context: Any, wanted: Any) -> Any:  # noqa: ANN401 - the SDK's
-            async with self._listening(list(wanted.notifications.resource_subscriptions or [])):
+            uris = list(wanted.notifications.resource_subscriptions or [])
+            async with self._listening(uris, _client_of(context)):
                 told = _WithLines(context.session, self._line)
                 return await streams(replace(context, session=told), wanted)
 
@@ -247,6 +282,10 @@ class Subscriptions:
             ("subscriptions/listen", "SubscriptionsListenRequestParams", listen),
         ):
             server._lowlevel_server.add_request_handler(method, known[parameters], handler)  # noqa: SLF001
+
+
+def _client_of(context: Any) -> Hashable:  # noqa: ANN401 - of the SDK's own server
+    return caller(SimpleNamespace(request_context=context, protocol_version=context.protocol_version))
 
 
 async def _notify(connection: Any, uri: str, meta: dict[str, str]) -> None:  # noqa: ANN401 - of either line
