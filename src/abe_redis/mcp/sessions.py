@@ -130,7 +130,9 @@ class Sessions:
             bound = clock.now() - self._idle_seconds
             idle = [one for one, kept in self._open.items() if not kept.calls and kept.used_at < bound]
             for session in idle:
-                await self._end(session)
+                kept = self._open.get(session)
+                if kept is not None and not kept.calls and kept.used_at < bound:  # nobody has woken it since
+                    await self._end(session)
 
     async def _make_room(self, whose: str) -> bool:
         """End the least useful session.

@@ -3,6 +3,7 @@
 from collections.abc import MutableMapping
 from typing import Any
 
+import anyio
 import pytest
 
 from abe_redis.mcp import sessions
@@ -98,3 +99,23 @@ async def test_who_has_most_sessions_makes_room_for_others(client: Client) -> No
     await client.ask("4", address="192.0.2.2")
     assert await client.ask(address="192.0.2.2") == 503, "it has as many as the other"
     assert await client.ask(address="192.0.2.3") == 200
+
+
+async def test_a_session_that_wakes_while_others_end_goes_on(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(2):
+        await client.ask()
+    later = clock.now() + 1801
+    monkeypatch.setattr(clock, "now", lambda: later)
+    left = client._left
+
+    async def wake(session: str) -> None:
+        await left(session)
+        await client.ask("2")
+
+    monkeypatch.setattr(client.sessions, "_left", wake)
+    monkeypatch.setattr(client.sessions, "_idle_seconds", 0.01)
+    with anyio.move_on_after(0.1):
+        await client.sessions.run()
+    assert client.ended == ["1"]
