@@ -13,7 +13,7 @@ from abe_redis.schemas import Age, ConsumerStats, GroupStats, StreamStats
 from abe_redis.settings import Settings
 from abe_redis.streams import consumers, hold_times, ids
 from abe_redis.streams import info as streams_info
-from abe_redis.streams.info import Row, StreamInfo
+from abe_redis.streams.info import Row, StreamInfo, floor_in
 
 _AGES: tuple[tuple[Age, float], ...] = (
     ("under_10s", 10),
@@ -165,19 +165,21 @@ class _Reader:
             name = field.removeprefix(b"floor ")
             if name == field or name in exist:
                 continue
-            floor, added_then, unfinished = recorded.split()
-            new = facts["entries-added"] - int(added_then)
+            if (found := floor_in(recorded)) is None:  # somebody else's
+                continue
+            floor, added_then, unfinished = found
+            new = facts["entries-added"] - added_then
             used = self._recorded("used", name)
             yield GroupStats(
                 name=name.decode(errors="replace"),
                 pending=0,
                 # A stream that was made again since then is entirely unread.
-                lag=facts["length"] if new < 0 else min(facts["length"], int(unfinished) + new),
+                lag=facts["length"] if new < 0 else min(facts["length"], unfinished + new),
                 last_delivered_id=floor.decode() if new >= 0 else "0-0",
                 unused_seconds=round(max(0.0, self.info.now - used), 3) if used else None,
                 paused=b"paused " + name in records,
                 destroyed=True,
-                lost=self._recorded("lost", name) + (int(unfinished) if new < 0 else 0),
+                lost=self._recorded("lost", name) + (unfinished if new < 0 else 0),
                 consumers=[],
             )
 

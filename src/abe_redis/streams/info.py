@@ -176,7 +176,7 @@ async def of_group(redis: Redis, stream: str, row: Row, *, now: float, with_pend
 
 def lease_seconds_in(leases: Mapping[bytes, bytes]) -> dict[bytes, float]:
     """How long the leases of consumers last, from the hash of their records."""
-    return {name: int(words.split()[0]) / 1000 for name, words in leases.items()}
+    return {name: said[0] / 1000 for name, words in leases.items() if (said := _numbers(words))}
 
 
 def unheard_in(leases: Mapping[bytes, bytes], now: float) -> frozenset[bytes]:
@@ -187,10 +187,29 @@ def unheard_in(leases: Mapping[bytes, bytes], now: float) -> frozenset[bytes]:
     """
     found = set[bytes]()
     for name, words in leases.items():
-        lease_ms, said_ms = map(int, words.split())
-        if said_ms - now * 1000 > max(lease_ms, _LEAST_AHEAD_MS):
+        lease_ms, *said_ms = _numbers(words) or [0]
+        if said_ms and said_ms[0] - now * 1000 > max(lease_ms, _LEAST_AHEAD_MS):
             found.add(name)
     return frozenset(found)
+
+
+def floor_in(recorded: bytes) -> tuple[bytes, int, int] | None:
+    """The record of a destroyed group; None if somebody else wrote it.
+
+    Returns:
+        Its position, how many entries had been added then, and how many of them it had not finished.
+    """
+    position, _, counts = recorded.partition(b" ")
+    match _numbers(counts):
+        case [added, unfinished]:
+            return position, added, unfinished
+    return None
+
+
+def _numbers(words: bytes) -> list[int]:
+    """The numbers of a record; none if it is not of numbers alone, as somebody else may have written it."""
+    found = [ids.number(word) for word in words.split()]
+    return [one for one in found if one is not None] if None not in found else []
 
 
 async def _beyond(

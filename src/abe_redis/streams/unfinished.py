@@ -8,6 +8,7 @@ from redis.asyncio import Redis
 
 from abe_redis.events.codec import Fields
 from abe_redis.streams import dead, ids, names, peek
+from abe_redis.streams.info import floor_in
 from abe_redis.streams.page_size import PageSize
 
 
@@ -96,6 +97,8 @@ async def _recorded(redis: Redis, stream: str, group: str) -> str | None:
     floor: Any = await redis.hget(names.records(stream), _floor(group))
     if floor is None:
         return None
-    position, added_then, _ = floor.split()
+    if (recorded := floor_in(floor)) is None:
+        return None
+    position, added_then, _ = recorded
     facts = await redis.xinfo_stream(stream)
-    return str(position.decode()) if facts["entries-added"] >= int(added_then) else None
+    return position.decode() if facts["entries-added"] >= added_then else None

@@ -90,3 +90,15 @@ async def test_events_that_wait_long_are_a_backlog_though_all_held_ones_are_new(
     found = (await operations.stream_stats(stream="slack:other")).streams[0]
     assert (found.health, found.groups[0].pending) == ("backlog", 0)
     assert "(the oldest published 10 min ago): add consumers" in found.advice
+
+
+@pytest.mark.parametrize("record", [b"", b"1-0", b"1-0 x 2", b"1-0 2 3 4", b"\xff"])
+async def test_records_that_somebody_else_wrote_do_no_harm(
+    operations: Operations, redis: Redis, record: bytes
+) -> None:
+    await fill(operations, 1)
+    await operations.read_stream(group="agents", count=1)
+    await redis.hset(names.records("slack_events"), "floor gone", record)
+    await redis.hset(names.leases("slack_events", "agents"), "somebody", record)
+    (found,) = (await operations.stream_stats(stream="slack_events")).streams
+    assert [one.name for one in found.groups] == ["agents"]
