@@ -16,18 +16,16 @@ from redis import exceptions
 from abe_redis.client.address import Address, identity_of
 from abe_redis.client.calls import Answer, Promise, Words
 from abe_redis.client.topology import Topology
+from abe_redis.client.topology.announced import announced, meant
 from abe_redis.client.topology.away import AwayNodes, NodesAway, Place
 from abe_redis.client.topology.node import Node
+from abe_redis.client.topology.patience import Patience
 from abe_redis.client.topology.slots import SLOTS, grouped, key_of_command, slot_of, slot_of_command
 from abe_redis.runtime import tasks
 
 _LOG = logging.getLogger(__name__)
 
-DETOURS = 16
-"""Most redirections of a command before its last answer counts."""
-
 TRY_AGAIN_SECONDS = 0.02
-TRIES = 250
 """Pause before a retry: a command on several keys of a slot must wait until the slot has moved."""
 
 SILENT_SECONDS = 0.5
@@ -35,9 +33,6 @@ SILENT_SECONDS = 0.5
 
 MAP_SECONDS = 2.0
 """Time for a node to report the slots; then the next node is asked."""
-
-_HOSTS = {b"ip", b"hostname"}
-"""What a node is called in a row of CLUSTER SLOTS, beside its host."""
 
 
 class Cluster(Topology):
@@ -83,7 +78,7 @@ class Cluster(Topology):
         if not self._owners:
             await self._ask()
         slot = slot_of_command(words)
-        patience = _Patience()
+        patience = Patience()
         place, asking = self._owner(slot), False
         while True:
             try:
@@ -91,22 +86,21 @@ class Cluster(Topology):
             except (exceptions.AskError, exceptions.TryAgainError) as error:
                 if not patience.is_left_for(error):
                     raise
-                place, asking = await self._elsewhere(error, place)
+                place, asking = await self._elsewhere(error, place, slot)
             except Exception as error:
                 self._suspect(place, words, error)
                 raise
 
-    async def _elsewhere(self, error: Exception, place: Place) -> tuple[Place, bool]:
+    async def _elsewhere(self, error: Exception, place: Place, slot: int | None) -> tuple[Place, bool]:
         """The node for a blocking read, and whether to send ASKING first."""
         match error:
             case exceptions.MovedError():
-                self._note_move(error)
-                return (error.host, error.port), False
+                return self._note_move(error, place), False
             case exceptions.AskError():
-                return (error.host, error.port), True
+                return meant(error, place), True
             case _:
                 await asyncio.sleep(TRY_AGAIN_SECONDS)
-                return place, False
+                return self._owner(slot), False
 
     @override
     def by_slot(self, keys: Sequence[str]) -> list[list[str]]:
@@ -186,10 +180,10 @@ class Cluster(Topology):
             return
         match error:
             case exceptions.MovedError():
-                self._note_move(error)
+                self._note_move(error, errand.place)
                 self._send(errand)
             case exceptions.AskError():
-                self._hand_over(errand, (error.host, error.port), asking=True)
+                self._hand_over(errand, meant(error, errand.place), asking=True)
             case _:
                 asyncio.get_running_loop().call_later(TRY_AGAIN_SECONDS, self._send_known, errand)
 
@@ -229,9 +223,10 @@ class Cluster(Topology):
 
     # Who has which slots ----------------------------------------------------------------------
 
-    def _note_move(self, error: exceptions.MovedError) -> None:
-        self._owners[error.slot_id] = (error.host, error.port)
+    def _note_move(self, error: exceptions.MovedError, asked: Place | None) -> Place:
+        place = self._owners[error.slot_id] = meant(error, asked)
         self._ask_soon()  # slots rarely move alone
+        return place
 
     def _ask_soon(self) -> asyncio.Task[None] | None:
         """Learn the slots in the background, one attempt at a time; None when closed."""
@@ -281,7 +276,7 @@ class Cluster(Topology):
     def _take_in(self, rows: Iterable[Any], asked: Place) -> None:
         owners: dict[int, Place] = {}
         for first, last, about, *_replicas in rows:
-            place, others = _announced(about, asked[0])
+            place, others = announced(about, asked[0])
             if others:
                 self._others[place] = others
             owners.update(dict.fromkeys(range(first, last + 1), place))
@@ -289,43 +284,6 @@ class Cluster(Topology):
             self._owners = owners
             self._primaries = list(dict.fromkeys(owners.values()))
             self._away.keep(set(self._primaries))
-
-
-def _announced(about: Sequence[Any], asked: str) -> tuple[Place, tuple[str, ...]]:
-    """Where a node is by a row of CLUSTER SLOTS, and under which further hosts it may be reached.
-
-    A node announces its address, or its hostname and the address beside it. It says `?` for a hostname that
-    it was not given, and nothing when it does not know its own name: then the host that was asked is meant.
-
-    Args:
-        about: Its host and port, its id, and from Redis 7.0 on a list of more names and values: not
-            only hosts, but in Valkey also the availability zone.
-        asked: The host of the node that said so.
-    """
-    host, port, *rest = about
-    more = rest[1] if len(rest) > 1 and isinstance(rest[1], list) else []
-    named = [value for name, value in zip(more[::2], more[1::2], strict=False) if name in _HOSTS]
-    hosts = [one.decode() for one in (host, *named) if one and one != b"?"]
-    first, *others = dict.fromkeys(hosts or [asked])
-    return (first, int(port)), tuple(others)
-
-
-@dataclass(slots=True)
-class _Patience:
-    """The remaining redirections and retries of one command."""
-
-    detours: int = DETOURS
-    tries: int = TRIES
-
-    def is_left_for(self, error: Exception) -> bool:
-        """Whether to continue after this failure."""
-        if isinstance(error, exceptions.AskError):  # MOVED is one, too
-            self.detours -= 1
-            return self.detours >= 0
-        if isinstance(error, exceptions.TryAgainError):
-            self.tries -= 1
-            return self.tries >= 0
-        return False
 
 
 @dataclass(slots=True)
@@ -336,7 +294,7 @@ class _Errand:
     words: Words
     promise: Promise
     replicas: int
-    patience: _Patience = field(default_factory=_Patience)
+    patience: Patience = field(default_factory=Patience)
     place: Place | None = None
     """The node that has it."""
 
