@@ -274,6 +274,7 @@ def serve(
 
     # An empty variable is not the same as none: whoever set it believes that there is a token.
     token = os.environ.get("ABE_REDIS_MCP_TOKEN") if token is None else token
+    token = None if token is None else token.strip()  # a secret of a file ends with a line feed
     if (oauth_issuer is None) != (oauth_resource is None):
         raise SettingsError("--oauth-issuer and --oauth-resource belong together: give both, or none.")
     oauth = OAuth(oauth_issuer, oauth_resource) if oauth_issuer and oauth_resource else None

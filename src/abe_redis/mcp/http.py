@@ -52,6 +52,11 @@ class HttpEndpoint:
                 "The token is empty: set a token in ABE_REDIS_MCP_TOKEN, or unset the variable to serve "
                 "this machine alone without one."
             )
+        if self.token is not None and not _SENDABLE.fullmatch(self.token):
+            raise SettingsError(
+                "The token in ABE_REDIS_MCP_TOKEN holds a blank, the end of a line or a character that is "
+                "not ASCII, which no client can send: give one without."
+            )
         if self.token is not None and len(self.token) < _SHORTEST:
             raise SettingsError(
                 f"The token has {len(self.token)} characters; give one of {_SHORTEST} or more, as from "
@@ -86,6 +91,7 @@ class HttpEndpoint:
         )
 
 
+_SENDABLE = re.compile(r"[!-~]+")
 _SHORTEST = 16
 
 

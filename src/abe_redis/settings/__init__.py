@@ -18,6 +18,7 @@ from pydantic_settings.exceptions import SettingsError as SourceError
 from abe_redis.errors import SettingsError
 from abe_redis.settings import consumer_names, in_force, misspelt, sentences, variables
 from abe_redis.settings.described import signature_of, with_settings
+from abe_redis.settings.secret_values import LINE, PRINTABLE, TOKEN
 from abe_redis.settings.url import check_url, without_credentials
 
 _LOG = logging.getLogger(__name__)
@@ -47,8 +48,8 @@ class Settings(BaseSettings):
         "`redis+sentinel://` or `redis+cluster://`. A user name and password in it win over "
         "`REDIS_USERNAME` and `REDIS_PASSWORD`.",
     )
-    redis_username: str | None = Field(default=None, description="ACL user name.")
-    redis_password: SecretStr | None = Field(default=None, description="Password; never logged or shown.")
+    redis_username: Annotated[str | None, LINE] = Field(default=None, description="ACL user name.")
+    redis_password: Annotated[SecretStr | None, LINE] = Field(None, description="Password; never shown.")
     redis_password_file: Path | None = Field(
         default=None, description="File that holds the password; read anew for each connection."
     )
@@ -58,10 +59,10 @@ class Settings(BaseSettings):
         description="`module:name` of a redis-py `CredentialProvider`, asked anew for each connection. "
         "Read only from the environment, never from `.env`, because it names code.",
     )
-    redis_sentinel_username: str | None = Field(
+    redis_sentinel_username: Annotated[str | None, LINE] = Field(
         default=None, description="ACL user name for the Sentinels, if they require one."
     )
-    redis_sentinel_password: SecretStr | None = Field(
+    redis_sentinel_password: Annotated[SecretStr | None, LINE] = Field(
         default=None, description="Password for the Sentinels. They never get that of the servers."
     )
     redis_ssl: bool = Field(default=False, description="`true` turns `redis://` into `rediss://`.")
@@ -178,12 +179,12 @@ class Settings(BaseSettings):
         description="Number of streams over which a topic is spread, by conversation. All publishers need "
         "the same number.",
     )
-    slack_signing_secret: SecretStr | None = Field(
+    slack_signing_secret: Annotated[SecretStr | None, PRINTABLE] = Field(
         default=None,
         description="What Slack signs its requests with, for `abe-redis listen --http`; several with commas "
         "between, while one replaces the other. Never logged or shown.",
     )
-    slack_app_token: SecretStr | None = Field(
+    slack_app_token: Annotated[SecretStr | None, TOKEN] = Field(
         default=None,
         description="The app-level token (`xapp-…`) for `abe-redis listen --socket`. Never logged or shown.",
     )
@@ -217,8 +218,7 @@ class Settings(BaseSettings):
             raise SettingsError(sentences.of(error)) from None
         except SourceError as error:
             raise SettingsError(f"The settings cannot be read: {type(error).__name__}.") from None
-        self._origins = origins
-        known = (*fields, *variables.OF_COMMANDS)
+        self._origins, known = origins, (*fields, *variables.OF_COMMANDS)
         misspelt.check_variables({**found.written, **found.exported}, known, strict=strict)
         if origins.get("redis_credentials") == "file":
             raise SettingsError(
@@ -232,8 +232,8 @@ class Settings(BaseSettings):
     def in_force(self) -> list[in_force.InForce]:
         """Each setting by its variable, with where its value comes from and without secrets."""
         values = {name: getattr(self, name) for name in type(self).model_fields}
-        topic = f"and {self.added_topic}, which is SLACK_EVENTS_TOPIC" if self.added_topic else ""
-        notes = {"redis_stream_patterns": topic}
+        added = self.added_topic
+        notes = {"redis_stream_patterns": f"and {added}, which is SLACK_EVENTS_TOPIC" if added else ""}
         return in_force.listed(values, self._origins, notes, defaults=values.keys() - self.model_fields_set)
 
     def is_of_file(self, name: str) -> bool:
@@ -311,8 +311,8 @@ class Settings(BaseSettings):
         is_for_slack = "slack_events_topic" in self.model_fields_set or any(
             pattern.startswith("slack") for pattern in self.redis_stream_patterns
         )
-        topic = (self.slack_events_topic,) if is_for_slack else ()
-        return tuple(dict.fromkeys((*self.redis_stream_patterns, *topic)))
+        topics = (*self.redis_stream_patterns, *((self.slack_events_topic,) if is_for_slack else ()))
+        return tuple(dict.fromkeys(topics))
 
     @property
     def added_topic(self) -> str | None:
@@ -334,8 +334,8 @@ class Settings(BaseSettings):
     @property
     def secrets(self) -> tuple[str, ...]:
         """Secrets that must never appear in a message about Redis."""
-        secrets = (self.redis_password, self.redis_sentinel_password)
-        return tuple(secret.get_secret_value() for secret in secrets if secret)
+        both = (self.redis_password, self.redis_sentinel_password)
+        return tuple(one.get_secret_value() for one in both if one)
 
     @override
     def __repr_args__(self) -> Any:

@@ -4,7 +4,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-_MAY_HOLD_SECRETS = {"redis_url", "redis_password", "redis_username", "redis_sentinel_password"}
+_MAY_HOLD_SECRETS = {
+    *("redis_url", "redis_password", "redis_username", "redis_sentinel_password"),
+    *("slack_signing_secret", "slack_app_token"),
+}
 WORDS = {
     "bool_parsing": "true or false",
     "bool_type": "true or false",
