@@ -1,22 +1,26 @@
 """Publishing for code that is not async: from any thread, over one connection, with the same promise."""
 
 import asyncio
+import concurrent.futures
 import contextlib
 import os
 import threading
 import weakref
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
+from queue import SimpleQueue
 from types import TracebackType
-from typing import Any, Self, override
+from typing import Any, Self, cast, override
+
+import anyio._backends._asyncio  # noqa: F401 - which the thread needs, and should not import when it forks
 
 from abe_redis.backend import RedisMessageQueueBackend, check_settings
-from abe_redis.errors import ClosedError
+from abe_redis.errors import ClosedError, ForkedError
 from abe_redis.events.codec import each_payload
 from abe_redis.events.published import Published
 from abe_redis.publishing.outbox_file import OutboxSize
 from abe_redis.publishing.partitioner import Conversation
-from abe_redis.runtime import fork
+from abe_redis.runtime import fork, fork_rest
 from abe_redis.settings import Settings
 
 
@@ -24,7 +28,8 @@ class SyncBackend:
     """Publishes as `RedisMessageQueueBackend` does, for code without an event loop.
 
     A thread of its own keeps the connection, so that any thread may publish, before, after and beside any
-    event loop, and after a fork. It is closed by `close()`, by leaving `with`, or with the process.
+    event loop, after a fork, and in a signal handler that interrupts a publish. It is closed by `close()`, by
+    leaving `with`, or with the process.
     """
 
     def __init__(self, settings: Settings, *, conversation: Conversation | None = None) -> None:
@@ -38,12 +43,12 @@ class SyncBackend:
         self.settings = settings
         self._backend = _OfService(settings, conversation=conversation)
         self._conversation = conversation
-        self._guard = threading.Lock()
+        self._guard = threading.RLock()  # a signal handler that publishes may interrupt its holder
         self._service: _Service | None = None
         self._closed = False
         fork.hears_of_forks(self)
         if settings.redis_outbox is not None and os.path.exists(settings.redis_outbox):  # noqa: PTH110
-            with self._guard:
+            with fork_rest.undivided(), self._guard:
                 self._start()
 
     @classmethod
@@ -100,7 +105,7 @@ class SyncBackend:
 
     def close(self) -> None:
         """Let running publishes end, and close the connection."""
-        with self._guard:
+        with fork_rest.undivided(), self._guard:
             self._closed = True
             service, self._service = self._service, None
         if service is not None:
@@ -126,54 +131,100 @@ class SyncBackend:
 
     def _run[Result](self, call: Callable[[RedisMessageQueueBackend], Coroutine[Any, Any, Result]]) -> Result:
         """Run a call in the thread that has the connection, and wait for it."""
-        with self._guard:
+        with fork_rest.undivided(), self._guard:
             if self._closed:
                 raise ClosedError
             service = self._service or self._start()
-            waiting = asyncio.run_coroutine_threadsafe(_outcome(call(self._backend)), service.loop)
-        try:
-            outcome = waiting.result()
-        except BaseException:
-            waiting.cancel()  # when it was Ctrl-C; otherwise it is done
-            raise
-        if isinstance(outcome, _Exit):
-            raise outcome.error
-        return outcome
+            asked = service.ask(call(self._backend))
+        return cast("Result", asked.answer())
 
     def _start(self) -> "_Service":
-        self._service = service = _Service(self._backend)
+        service = _Service(self._backend)
         weakref.finalize(self, service.end)
-        return service
+        if self._service is None:
+            self._service = service
+        else:  # a signal handler that published has started one meanwhile
+            service.end()
+        return self._service
 
     # What a fork calls.
 
     def before_fork(self) -> None:
-        """Wait until no thread is starting the loop."""
-        self._guard.acquire()
+        """Nothing to do: what is done with the guard is `undivided`."""
 
     def after_fork(self) -> None:
         """The parent goes on with its thread."""
-        self._guard.release()
 
     def forked(self) -> None:
         """The thread is not in the child, which starts its own."""
-        self._guard.release()
-        self._service = None
+        self._guard = threading.RLock()
+        service, self._service = self._service, None
+        if service is not None:
+            service.forked()
 
 
 @dataclass(frozen=True, slots=True)
-class _Exit:
-    """What a payload's own code or the function `conversation` raised, and would end a loop."""
+class _Answer:
+    """What a call returned or raised.
 
-    error: BaseException
+    Also an exit: the payload's own code or the function `conversation` may raise one, which would end the
+    loop and is the caller's.
+    """
+
+    result: object = None
+    error: BaseException | None = None
 
 
-async def _outcome[Result](call: Coroutine[Any, Any, Result]) -> Result | _Exit:
-    """The result of a call, or the exit in it, which is the caller's and not of the thread it happens in."""
-    try:
-        return await call
-    except (SystemExit, KeyboardInterrupt) as error:
-        return _Exit(error)
+class _Asked:
+    """A call that the thread makes for its caller.
+
+    No lock is held while its caller waits: a signal handler may interrupt that at any place, and wait for a
+    call of its own.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, call: Coroutine[Any, Any, object]) -> None:
+        self._loop = loop
+        self._call = call
+        self._answers = SimpleQueue[_Answer]()
+        self._task: asyncio.Task[None] | None = None
+
+    def begin(self) -> None:
+        """Make the call, in the loop."""
+        self._task = self._loop.create_task(self._make())
+        self._task.add_done_callback(self._end)
+
+    async def _make(self) -> None:
+        try:
+            answer = _Answer(await self._call)
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # noqa: BLE001 - its caller's
+            answer = _Answer(error=error)
+        self._answers.put(answer)
+
+    def _end(self, task: asyncio.Task[None]) -> None:
+        if task.cancelled():
+            self._answers.put(_Answer(error=concurrent.futures.CancelledError()))
+
+    def forked(self) -> None:
+        """Raise an error in the child of a signal handler that forked while the caller waited."""
+        self._answers.put(_Answer(error=ForkedError()))
+
+    def answer(self) -> object:
+        """Wait for what it returns or raises."""
+        try:
+            answer = self._answers.get()
+        except BaseException:  # such as Ctrl-C
+            with contextlib.suppress(RuntimeError):  # the loop is closed
+                self._loop.call_soon_threadsafe(self._cancel)
+            raise
+        if answer.error is not None:
+            raise answer.error
+        return answer.result
+
+    def _cancel(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
 
 
 class _OfService(RedisMessageQueueBackend):
@@ -191,15 +242,33 @@ class _Service:
         self._backend = backend
         self._generation = fork.generation()
         self._ended = asyncio.Event()
+        self._asked = weakref.WeakSet[_Asked]()
         self.loop = asyncio.new_event_loop()
+        fork_rest.rests(self.loop)
         self._thread = threading.Thread(target=self._serve, name="abe-redis publishing", daemon=True)
+        runs = SimpleQueue[None]()
+        self.loop.call_soon(runs.put, None)
         self._thread.start()
+        runs.get()  # before that a fork would not know that it has to wait for this loop
+
+    def ask(self, call: Coroutine[Any, Any, object]) -> _Asked:
+        """Make a call in the thread."""
+        asked = _Asked(self.loop, call)
+        self._asked.add(asked)
+        self.loop.call_soon_threadsafe(asked.begin)
+        return asked
+
+    def forked(self) -> None:
+        """Fail what the thread of the parent was asked for, in the child."""
+        for asked in list(self._asked):
+            asked.forked()
 
     def end(self) -> None:
         """End the thread after its running publishes; a second call does nothing."""
         if self._generation == fork.generation() and not self.loop.is_closed():
             self.loop.call_soon_threadsafe(self._ended.set)
-            self._thread.join()
+            if threading.current_thread() is not self._thread:  # which may collect the garbage
+                self._thread.join()
 
     def _serve(self) -> None:
         runner = asyncio.Runner(loop_factory=lambda: self.loop)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 from urllib.parse import unquote
 
-import anyio.to_thread
+import anyio
 from pydantic import SecretStr
 from redis.exceptions import ConnectionError, RedisError  # noqa: A004 - redis' own
 
@@ -29,7 +29,7 @@ from abe_redis.client.topology.cluster import Cluster
 from abe_redis.client.topology.sentinel import Sentinels
 from abe_redis.client.topology.single import Single
 from abe_redis.client.version import check_version
-from abe_redis.runtime import tasks
+from abe_redis.runtime import fork_rest, tasks
 from abe_redis.settings import Settings
 from abe_redis.settings.url import split_url
 
@@ -104,7 +104,7 @@ class Connections:
             EmbeddedServerError: It could not be started.
         """
         if self._server is not None:
-            await anyio.to_thread.run_sync(self._server.start)
+            await fork_rest.in_thread(self._server.start)
 
     async def close(self) -> None:
         """Close every connection, and leave the embedded server."""
@@ -112,7 +112,7 @@ class Connections:
             await tasks.end(self._refreshing)
         await self._topology.close()
         if self._server is not None:
-            await anyio.to_thread.run_sync(self._server.stop)
+            await fork_rest.in_thread(self._server.stop)
 
     def forsake(self) -> None:
         """Give up the share in the embedded server, when the loop has ended without `close`."""
@@ -144,7 +144,7 @@ class Connections:
             from abe_redis.embedded.server import EmbeddedServer, default_directory  # noqa: PLC0415 - few programs need it
 
             self._server = EmbeddedServer(Path(path) if path else default_directory())
-            socket_path = await anyio.to_thread.run_sync(self._server.start)
+            socket_path = await fork_rest.in_thread(self._server.start)
             return Single(replace(who, path=str(socket_path)))
         if kind == "sentinel":
             name, _, database = path.removeprefix("/").partition("/")

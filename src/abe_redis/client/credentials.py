@@ -10,11 +10,12 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import anyio.to_thread
+import anyio
 from redis import exceptions
 
 from abe_redis.client.address import Credentials
 from abe_redis.errors import SettingsError
+from abe_redis.runtime import fork_rest
 from abe_redis.settings import Settings
 from abe_redis.settings.variables import why_unreadable
 
@@ -52,7 +53,7 @@ def _of_provider(provider: Any) -> Credentials:  # noqa: ANN401 - redis-py's Cre
             if hasattr(provider, "get_credentials_async"):
                 found = await provider.get_credentials_async()
             else:
-                found = await anyio.to_thread.run_sync(provider.get_credentials)
+                found = await fork_rest.in_thread(provider.get_credentials)
         except Exception as error:
             # The provider's service may be away for a while. Its message may hold a secret.
             raise exceptions.ConnectionError(

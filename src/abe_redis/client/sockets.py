@@ -5,6 +5,7 @@ gone. They are tried side by side, each a little later than the one before (RFC 
 """
 
 import asyncio
+import encodings.idna  # noqa: F401 - the threads of getaddrinfo need it, and none should import at a fork
 import os
 import socket
 from collections.abc import Callable, Iterable, Sequence

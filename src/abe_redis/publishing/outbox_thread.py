@@ -4,9 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import anyio
-import anyio.to_thread
 
 from abe_redis.publishing import outbox_failures
+from abe_redis.runtime import fork_rest
 
 
 class FileThread:
@@ -32,6 +32,6 @@ class FileThread:
             OutboxError: The process has no thread or no memory for it.
         """
         try:
-            return await anyio.to_thread.run_sync(call, *args, limiter=self._one_at_a_time)
+            return await fork_rest.in_thread(call, *args, limiter=self._one_at_a_time)
         except (RuntimeError, MemoryError) as error:
             raise outbox_failures.unforeseen(self._path, error) from error

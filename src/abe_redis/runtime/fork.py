@@ -9,8 +9,11 @@ import os
 import sys
 import threading
 import weakref
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from typing import Protocol
+
+from abe_redis.runtime import fork_rest
 
 
 class Forkable(Protocol):
@@ -27,7 +30,7 @@ class Forkable(Protocol):
 
 
 _registered: "weakref.WeakSet[Forkable]" = weakref.WeakSet()
-_registering = threading.Lock()
+_registering = threading.RLock()
 _generation = 0
 _inherited: list[object] = []
 _forking: list[Forkable] = []
@@ -69,6 +72,7 @@ def hears_of_forks(one: Forkable) -> None:
 
 
 def _before() -> None:
+    fork_rest.before_fork()  # first: a loop that rests may have to register something before it does
     _registering.acquire()
     _forking[:] = _registered
     for one in _forking:
@@ -76,7 +80,7 @@ def _before() -> None:
 
 
 def _in_parent() -> None:
-    with _told_to_all() as told:
+    with _told_to_all(fork_rest.after_fork) as told:
         for one in _forking:
             told.callback(one.after_fork)
 
@@ -84,14 +88,15 @@ def _in_parent() -> None:
 def _in_child() -> None:
     global _generation  # noqa: PLW0603 - a process has one
     _generation += 1
-    with _told_to_all() as told:
+    with _told_to_all(fork_rest.forked) as told:
         for one in _forking:
             told.callback(one.forked)
 
 
-def _told_to_all() -> ExitStack:
-    """Calls that are made at its end, each of them also when another fails; then this module is unlocked."""
+def _told_to_all(end_rest: Callable[[], None]) -> ExitStack:
+    """Calls that are made at its end, each of them also when another fails; then all threads go on."""
     told = ExitStack()
+    told.callback(end_rest)
     told.callback(_registering.release)
     told.callback(_forking.clear)
     return told

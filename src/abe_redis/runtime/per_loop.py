@@ -5,7 +5,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from functools import partial
 from typing import Any
 
-from abe_redis.runtime import fork
+from abe_redis.runtime import fork, fork_rest
 
 _LOOK_SECONDS = 0.1
 
@@ -52,6 +52,7 @@ class PerLoop[T]:
         loop = running_loop()
         if self._generation == fork.generation() and (found := self._made.get(loop)) is not None:
             return found
+        fork_rest.rests(loop)
         self._sweep()
         made = self._made[loop] = self._make()
         return made

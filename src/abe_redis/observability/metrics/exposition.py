@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Protocol
 
 import anyio
 import anyio.lowlevel
-import anyio.to_thread
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -20,6 +19,7 @@ from starlette.routing import Route
 
 from abe_redis.errors import AbeRedisError, OutboxError, SettingsError
 from abe_redis.observability.hooks import observed
+from abe_redis.runtime import fork_rest
 from abe_redis.runtime.extras import how_to_install
 from abe_redis.runtime.web import App, Receive, Scope, Send, listen, serving
 from abe_redis.schemas import OutboxStats, ServerMemory, StreamStats
@@ -186,7 +186,7 @@ def _app(
         encode, kind = choose_encoder(request.headers.get("accept", ""))
         exposed = Exposed(metrics.registry, queue)
         # A thousand streams are megabytes of text: in the loop, leases would expire meanwhile.
-        text = await anyio.to_thread.run_sync(encode, exposed, limiter=one_at_a_time)
+        text = await fork_rest.in_thread(encode, exposed, limiter=one_at_a_time)
         return Response(text, media_type=kind)
 
     async def healthz(_: Request) -> Response:
