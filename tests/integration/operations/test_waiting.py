@@ -322,4 +322,4 @@ async def test_a_lease_in_a_paused_group_says_how_to_look(
     await redis.xgroup_create(TOPIC, GROUP, "0")
     await manage.pause(redis, TOPIC, GROUP, paused=True)
     said = await refusal(asking(server(make_backend())), "lease_events", group=GROUP)
-    assert "To look at its events, read the stream without a group." in said
+    assert 'read_stream(stream="slack_events", group="agents", waiting=true) shows what waits in it.' in said
