@@ -42,9 +42,9 @@ def set_(db: Keyspace, words: list[bytes]) -> Reply:
         db.expires.pop(key, None)
     for word, unit in ((b"EX", 1000), (b"PX", 1)):
         if word in named:
-            db.expires[key] = db.now_ms() + unit * integer(rest[named.index(word) + 1])
+            db.let_expire(key, db.now_ms() + unit * integer(rest[named.index(word) + 1]))
     if b"PXAT" in named:
-        db.expires[key] = integer(rest[named.index(b"PXAT") + 1])
+        db.let_expire(key, integer(rest[named.index(b"PXAT") + 1]))
     return OK
 
 
@@ -248,7 +248,7 @@ def _expire(db: Keyspace, key: bytes, ms: int, how: list[bytes]) -> int:
     if ms <= 0:
         db.drop(key)
     else:
-        db.expires[key] = db.now_ms() + ms
+        db.let_expire(key, db.now_ms() + ms)
     return 1
 
 

@@ -32,6 +32,8 @@ class Keyspace:
         self.values: dict[bytes, Value] = {}
         self.expires: dict[bytes, int] = {}
         """By key, at which millisecond it is gone."""
+        self._first_ms = 0
+        """Nothing is gone before."""
 
     def now_ms(self) -> int:
         """The server's clock in milliseconds."""
@@ -39,9 +41,17 @@ class Keyspace:
 
     def expire(self) -> None:
         """Let go of what has had its time."""
-        now = self.now_ms()
+        now = self.now_us() // 1000
+        if now < self._first_ms:
+            return
         for key in [key for key, at in self.expires.items() if at <= now]:
             self.drop(key)
+        self._first_ms = min(self.expires.values(), default=now)
+
+    def let_expire(self, key: bytes, at_ms: int) -> None:
+        """Say at which millisecond a key is gone."""
+        self.expires[key] = at_ms
+        self._first_ms = min(self._first_ms, at_ms)
 
     def get[T](self, key: bytes, kind: type[T]) -> T | None:
         """The value at a key, when it is of that type."""

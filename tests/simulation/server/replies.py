@@ -91,4 +91,4 @@ def integer(word: bytes) -> int:
 
 def options(words: Sequence[bytes]) -> list[bytes]:
     """Words in upper case, by which options are told apart."""
-    return [word.upper() for word in words]
+    return list(map(bytes.upper, words))

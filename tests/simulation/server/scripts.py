@@ -1,6 +1,6 @@
 """The engine's own Lua, run as Redis runs it: by Lua 5.1, whose `redis.call` reaches our commands."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -80,7 +80,8 @@ return function(script, count, ...)
   return concat(out)
 end
 """
-_FLAT = frozenset({bytes, int})
+_FLAT, _ROWS = frozenset({bytes, int}), frozenset({list})
+_PLAIN = _FLAT | {type(None)}
 
 
 class Scripts:
@@ -131,16 +132,21 @@ class Scripts:
         raise TypeError(f"{reply!r} is no answer for a script")
 
     def _many(self, reply: list[Any]) -> Any:
-        kinds = set(map(type, reply))
+        if {*map(type, reply)} != _ROWS:
+            return True, *self._row(reply)
+        found: list[Any] = [None]
+        for row in reply:
+            found.append(len(row))
+            found += self._row(row)
+        return tuple(found)
+
+    def _row(self, row: list[Any]) -> Iterable[Any]:
+        kinds = {*map(type, row)}
         if kinds <= _FLAT:
-            return True, *reply
-        if kinds == {list}:
-            found: list[Any] = [None]
-            for row in reply:
-                found.append(len(row))
-                found += row if set(map(type, row)) <= _FLAT else map(self._item, row)
-            return tuple(found)
-        return True, *map(self._item, reply)
+            return row
+        if kinds <= _PLAIN:
+            return [False if one is None else one for one in row]
+        return map(self._item, row)
 
     def _item(self, one: Any) -> Any:
         """What stands in a row: a table is made here."""

@@ -110,6 +110,11 @@ class Server:
 
     def _one(self, words: list[bytes]) -> Reply:
         name = words[0]
+        command = _PLAIN.get(name)
+        if command is not None:
+            reply = command(self.db, words[1:])
+            self.commands += 1
+            return reply
         command = COMMANDS.get(name)
         if command is None:
             name = name.upper()
@@ -135,9 +140,10 @@ class Server:
         """Answer the reads for which there is news, or whose time is up."""
         if not self._waiting:
             return
-        now, is_news, self._is_news = self.db.now_ms(), self._is_news, False
+        now, is_news = self.db.now_us() // 1000, self._is_news
         if not is_news and now < self.next_ms:
             return
+        self._is_news = False
         for waiter in list(self._waiting):
             if not is_news and now < waiter.until_ms:
                 continue
@@ -185,6 +191,8 @@ WRITES = frozenset(
 NEWS = frozenset({b"XADD", b"XGROUP", b"DEL", b"UNLINK", b"SET", b"FLUSHALL"})
 """What may end the wait of a read."""
 _HEARD = frozenset({b"XADD", b"XGROUP", b"XREADGROUP"})
+_PLAIN = {name: command for name, command in COMMANDS.items() if name not in WRITES | NEWS | _HEARD}
+"""Commands after which there is nothing to do."""
 
 
 def _block_ms(words: list[bytes]) -> int | None:
