@@ -27,12 +27,12 @@ from tests.simulation.all_doors import AllDoors
 from tests.simulation.by_hand import BY_HAND
 from tests.simulation.mutants import ROOT
 from tests.simulation.other_hands import OtherHands, search
-from tests.simulation.play import Outcome, play
+from tests.simulation.play import Outcome, play, play_quietly, small_steps
 from tests.simulation.schedule import Schedule, generate, swarm
 from tests.simulation.shrink import shrink
 
-_BATCH = 100
-"""Schedules that a process plays before it ends, and its garbage with it: a third of a megabyte each."""
+_BATCH = 200
+"""Schedules that a process plays before it ends, and its garbage with it: half a megabyte each."""
 
 
 @dataclass
@@ -49,6 +49,17 @@ class Batch:
     failed: dict[int, set[str]] = field(default_factory=dict)
     """The rules that the schedule of a seed broke."""
 
+    def note(self, seed: int, outcome: Outcome) -> None:
+        """Take in what came of one more."""
+        self.schedules += 1
+        self.turns += outcome.turns
+        self.commands += outcome.commands
+        self.seconds += outcome.seconds
+        self.steps.update(step.what for step in outcome.schedule.steps)
+        self.events += sum(len(step.events) for step in outcome.schedule.steps)
+        if outcome.violations:
+            self.failed[seed] = {violation.rule for violation in outcome.violations}
+
     def add(self, other: "Batch") -> None:
         """Take in what came of others."""
         self.schedules += other.schedules
@@ -64,16 +75,9 @@ class Batch:
 def play_seeds(seeds: tuple[int, int], generated: Callable[[int], Schedule] = generate) -> Batch:
     """Play the schedules from one seed up to another."""
     batch, began = Batch(), time.process_time()
-    for seed in range(*seeds):
-        outcome = play(generated(seed))
-        batch.schedules += 1
-        batch.turns += outcome.turns
-        batch.commands += outcome.commands
-        batch.seconds += outcome.seconds
-        batch.steps.update(step.what for step in outcome.schedule.steps)
-        batch.events += sum(len(step.events) for step in outcome.schedule.steps)
-        if outcome.violations:
-            batch.failed[seed] = {violation.rule for violation in outcome.violations}
+    with small_steps():
+        for seed in range(*seeds):
+            batch.note(seed, play_quietly(generated(seed)))
     batch.cpu_seconds = time.process_time() - began
     return batch
 

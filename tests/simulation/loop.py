@@ -96,20 +96,6 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         finally:
             events._set_running_loop(None)
 
-    @property
-    def next_us(self) -> int | None:
-        """When the next timer is due, by the process's clock."""
-        timers = self.timers
-        while timers and timers[0][2]._cancelled:
-            heapq.heappop(timers)
-        return timers[0][0] if timers else None
-
-    def wake(self, now_us: int) -> None:
-        """Let timers ring that are due."""
-        timers = self.timers
-        while timers and timers[0][0] <= now_us:
-            self.ready.append(heapq.heappop(timers)[2])
-
     def discard(self) -> None:
         """Run nothing more."""
         self.ready.clear()

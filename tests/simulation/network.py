@@ -47,9 +47,9 @@ class Connection(asyncio.Transport):
     # The process's end, as asyncio's transports ---------------------------------------------------
 
     @override
-    def write(self, data: Any) -> None:
+    def write(self, data: bytes) -> None:  # type: ignore[override]
         if self.open_here:
-            self._to_server(partial(self._receive, bytes(data)))
+            self._to_server(partial(self._receive, data))
 
     @override
     def abort(self) -> None:
@@ -149,7 +149,8 @@ class Link:
 
     def arrival(self, before_us: int, blocked_until_us: int) -> int:
         """When the next bytes arrive: not before those that were sent before."""
-        return max(self._world.now_us + self.latency_us(), blocked_until_us, before_us)
+        at = self._world.now_us + int(self._random() ** 3 * 5000) + 50
+        return max(at, blocked_until_us, before_us)
 
     def lose_answers(self, count: int) -> None:
         """Lose the next answers, each with its connection."""

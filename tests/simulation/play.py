@@ -97,10 +97,15 @@ async def _say_nothing(_: Outbox) -> None:
 def play(schedule: Schedule) -> Outcome:
     """Play a schedule to its end."""
     with small_steps():
-        warm_up()
-        # What the engine has learned of a server would let the next schedule depend on those before it.
-        optional_commands._accepts.clear()
-        return Play(schedule).play()
+        return play_quietly(schedule)
+
+
+def play_quietly(schedule: Schedule) -> Outcome:
+    """The same for who takes `small_steps` himself, for many schedules."""
+    warm_up()
+    # What the engine has learned of a server would let the next schedule depend on those before it.
+    optional_commands._accepts.clear()
+    return Play(schedule).play()
 
 
 @cache

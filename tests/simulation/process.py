@@ -1,6 +1,7 @@
 """A simulated process: a loop, clocks of its own, and the way to the server."""
 
 import contextlib
+import heapq
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -28,6 +29,7 @@ class Process:
         self.ahead_us = _BOOTED_US
         """What the monotonic clock has more than the world's: less for as long as it stood still."""
         self.loop = SimulatedLoop(self)  # type: ignore[abstract]
+        self.ready, self.timers = self.loop.ready, self.loop.timers
         self.link = Link(world, world.chance_of(name))
         self.connections: set[Connection] = set()
         self.paused_until_us = 0
@@ -58,18 +60,16 @@ class Process:
         """Start a task in it."""
         self.loop.create_task(work, name=name)
 
-    @property
-    def next_us(self) -> int | None:
-        """When it has something to do, by the world's clock; None when it waits for others."""
-        now_us = self.world.now_us
-        if self.loop.ready:
-            return max(now_us, self.paused_until_us)
-        due = self.loop.next_us
-        return None if due is None else max(due - self.ahead_us, self.paused_until_us, now_us)
+    def wake(self) -> None:
+        """Let timers ring that are due."""
+        timers, now_us = self.timers, self.world.now_us + self.ahead_us
+        while timers and timers[0][0] <= now_us:
+            self.ready.append(heapq.heappop(timers)[2])
 
     def run_once(self) -> None:
         """Let it go on until it waits."""
-        self.loop.wake(self.world.now_us + self.ahead_us)
+        if self.timers and self.timers[0][0] <= self.world.now_us + self.ahead_us:
+            self.wake()
         self.loop.run_once()
 
     # Faults -------------------------------------------------------------------------------------

@@ -93,13 +93,15 @@ class World:
         state, collects = random.getstate(), gc.isenabled()
 
         def now() -> float:
-            return self._who().lease_clock.now()
+            return self._who().boottime()
 
         def doubted_at() -> float:
             return self._who().lease_clock.doubted_at()
 
         def monotonic() -> float:
-            return (self.now_us + self._who().ahead_us) / 1_000_000 if asking() == here else outside()
+            if asking() != here:
+                return outside()
+            return (self.now_us + (self.current or self._who()).ahead_us) / 1_000_000
 
         time.time = lambda: (EPOCH_US + self.now_us) / 1_000_000
         time.monotonic, clock.now, clock.doubted_at = monotonic, now, doubted_at
@@ -166,7 +168,7 @@ class World:
                 if done():
                     return
             now_us = self.now_us
-            ready = [one for one in self.living if one.loop.ready and now_us >= one.paused_until_us]
+            ready = [one for one in self.living if one.ready and now_us >= one.paused_until_us]
             if ready:
                 self._turn(ready[0] if len(ready) == 1 else self._chance.choice(ready))
                 continue
@@ -180,9 +182,15 @@ class World:
     def _next_us(self, now_us: int) -> int:
         first = self._events[0][0] if self._events else 10**18
         for process in self.living:
-            at = process.next_us
-            if at is not None and at < first:
-                first = at
+            timers, at = process.timers, now_us
+            if not process.ready:
+                while timers and timers[0][2]._cancelled:
+                    heapq.heappop(timers)
+                if not timers:  # it waits for others
+                    continue
+                at = timers[0][0] - process.ahead_us
+            if at < first:
+                first = min(first, max(at, process.paused_until_us, now_us))
         next_ms = self.server.next_ms
         if next_ms != _NEVER:
             first = min(first, max(now_us, int(next_ms) * 1000 - EPOCH_US - self.clock_step_us))
@@ -195,8 +203,9 @@ class World:
             heapq.heappop(events)[2]()
         self.server.serve()
         for process in self.living:
-            if process.loop.timers and now_us >= process.paused_until_us:
-                process.loop.wake(now_us + process.ahead_us)
+            timers = process.timers
+            if timers and timers[0][0] - process.ahead_us <= now_us >= process.paused_until_us:
+                process.wake()
 
     def _turn(self, process: Process) -> None:
         self.turns += 1
