@@ -5,7 +5,7 @@ import heapq
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Literal
 
-from anyio._backends._asyncio import _task_states
+from anyio._backends._asyncio import CancelScope, _task_states
 
 from abe_redis.runtime.clock import LeaseClock
 from tests.simulation.loop import SimulatedLoop
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 type How = Literal["pause", "suspend", "stop machine"]
 
 _BOOTED_US = 5_000_000_000
+
+# anyio cancels scopes in the order of a set, which must not depend on where they lie in memory.
+_scope: Any = CancelScope
+_scope.__hash__ = lambda scope: hash(scope._host_task)
 
 
 class Process:
