@@ -47,6 +47,7 @@ _STATES = {
     "given up": "buried",
     "postponed": "postponed",
     "given back": "waiting",
+    "free": "waiting",
 }
 
 

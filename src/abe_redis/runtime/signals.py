@@ -4,6 +4,7 @@ import asyncio
 import opcode
 import signal
 import sys
+import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
@@ -54,7 +55,9 @@ def as_interrupts() -> Iterator[None]:
             task.cancel()
         loop.call_soon_threadsafe(lambda: None)  # which wakes it
 
-    before = {number: signal.signal(number, interrupt) for number in set(that_end()) - {signal.SIGINT}}
+    may_set = threading.current_thread() is threading.main_thread()  # signals are its business alone
+    others = set(that_end()) - {signal.SIGINT} if may_set else ()
+    before = {number: signal.signal(number, interrupt) for number in others}
     try:
         yield
     except asyncio.CancelledError:
