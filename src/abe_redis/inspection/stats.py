@@ -196,7 +196,8 @@ class _Reader:
         return {name: count for name, count in counted.items() if count}
 
     def _recorded(self, what: str, group: bytes) -> int:
-        return ids.number(self.info.records.get(what.encode() + b" " + group)) or 0
+        said = self.info.records.get(what.encode() + b" " + group)
+        return ids.number(said and said.partition(b".")[0]) or 0  # `used` may be in ms: see record_progress
 
     def _is_beyond_end(self, row: dict[str, Any]) -> bool:
         end = self.info.facts["last-generated-id"]

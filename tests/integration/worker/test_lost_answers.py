@@ -194,7 +194,7 @@ async def test_an_event_that_others_finished_stays_finished_when_its_return_is_r
         await until_true(lambda: losses.tried >= 1)
         found: Any = await redis.xrange(STREAM)
         entry_id = found[0][0]
-        rows = await redis.xpending_range(STREAM, "default", "-", "+", 10)
+        rows: Any = await redis.xpending_range(STREAM, "default", "-", "+", 10)
         await acks.ack(redis, "default", rows[0]["consumer"].decode(), [(STREAM, entry_id.decode())])
         losses.may_pass = True
         await until_true(lambda: losses.passed > 0)
