@@ -42,9 +42,7 @@ def context(settings: Settings) -> ssl.SSLContext:
         if path is not None and not path.is_file():
             raise SettingsError(f"{name.upper()} names {str(path)!r}, which is not a file.")
     try:
-        context = ssl.create_default_context(
-            cafile=settings.redis_ssl_ca_certs
-        )  # which alone counts, if given
+        context = ssl.create_default_context(cafile=settings.redis_ssl_ca_certs)  # if given, it alone counts
     except (ssl.SSLError, OSError) as error:
         raise SettingsError(
             f"REDIS_SSL_CA_CERTS names {str(settings.redis_ssl_ca_certs)!r}, which does not hold "

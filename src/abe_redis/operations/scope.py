@@ -162,7 +162,7 @@ class Scope:
             stream = names.buried_from(stream)
             if stream in found:
                 return f"{stream!r} has no dead letters."
-        if parts := [name for name in found if names.topic_of(name) == stream]:
+        if parts := names.parts_of(stream, found):
             return (
                 f"{stream!r} is spread over partitions, which are streams of their own: {_listed(parts)}. "
                 f"{self._together(stream)}"
@@ -171,7 +171,7 @@ class Scope:
 
     async def partitions(self, redis: Redis, stream: str) -> list[str]:
         """The partitions that a topic has, or had, beside the stream of its own name."""
-        parts = [one for one in await announced(redis, 0) if names.topic_of(one) == stream]
+        parts = names.parts_of(stream, await announced(redis, 0))
         return sorted((one for one in parts if self.patterns.match(one)), key=lambda one: (len(one), one))
 
     async def about_partitions(self, redis: Redis, stream: str) -> str:
@@ -222,8 +222,7 @@ class Scope:
         """The existing partitions of a topic of which no stream of its own name exists."""
         if await peek.kind(redis, stream) != "none":
             return []
-        found = await existing(redis, self.patterns)
-        return [name for name in found if names.topic_of(name) == stream]
+        return names.parts_of(stream, await existing(redis, self.patterns))
 
     async def stats(
         self, redis: Redis, stream: str | None, *, ages: bool = False, parts_too: bool = False

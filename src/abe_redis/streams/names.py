@@ -61,6 +61,11 @@ def topic_of(stream: str) -> str | None:
     return match[1] if match else None
 
 
+def parts_of(topic: str, streams: Iterable[str]) -> list[str]:
+    """Those of some streams that hold a part of a topic."""
+    return [stream for stream in streams if topic_of(stream) == topic]
+
+
 def dead_letters(stream: str) -> str:
     """The stream that holds the dead letters of `stream`."""
     return in_slot_of("dead:", stream)
