@@ -164,7 +164,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
 
     @override
     def is_running(self) -> bool:
-        return True
+        return asyncio._get_running_loop() is self
 
     @override
     def is_closed(self) -> bool:

@@ -132,19 +132,24 @@ def after_fork() -> None:
 
 
 def forked() -> None:
-    """Begin without the other threads, in the child."""
-    global _joining  # noqa: PLW0603 - a process has one
+    """Begin without the other threads, and without their loops, which would never rest, in the child."""
+    global _joining, _loops  # noqa: PLW0603 - a process has one of each
     _joining = threading.RLock()
+    here = _running_here()
+    _loops = WeakSet(loop for loop in _loops if loop is here)
     _gate.only_this_thread()
     after_fork()
 
 
-def _runs_elsewhere(loop: asyncio.AbstractEventLoop) -> bool:
+def _running_here() -> asyncio.AbstractEventLoop | None:
     try:
-        here = asyncio.get_running_loop()
+        return asyncio.get_running_loop()
     except RuntimeError:
-        here = None
-    return loop is not here and loop.is_running()
+        return None
+
+
+def _runs_elsewhere(loop: asyncio.AbstractEventLoop) -> bool:
+    return loop is not _running_here() and loop.is_running()
 
 
 def _told(loop: asyncio.AbstractEventLoop, go_on: threading.Event) -> threading.Event:

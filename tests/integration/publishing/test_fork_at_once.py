@@ -85,6 +85,35 @@ wait_for(children)
     assert await published(redis) == Counter([("parent", 0), *((f"child {child}", 0) for child in range(8))])
 
 
+async def test_a_child_forks_without_waiting_for_a_thread_that_only_its_parent_has(
+    redis_url: str, redis: Redis, tmp_path: Path
+) -> None:
+    """Before and after it publishes itself."""
+    script(
+        SLOW_IMPORTS
+        + """
+from abe_redis import SyncBackend
+from abe_redis.runtime import fork_rest
+fork_rest.MOST_SECONDS = 3600.0
+backend = SyncBackend(Settings(redis_url=sys.argv[1]))
+backend.publish("slack_events", {"by": "parent", "n": 0})
+def child(number):
+    wait_for(in_children(1, lambda _: of_child(backend, "of a child")))
+    of_child(backend, number)
+    wait_for(in_children(1, lambda _: of_child(backend, "of a child that published")))
+def watched(number):
+    signal.alarm(60)  # instead of an hour
+    child(number)
+wait_for(in_children(1, watched))
+backend.close()
+""",
+        redis_url,
+        cwd=tmp_path,
+    )
+    who = ("parent", "child of a child", "child 0", "child of a child that published")
+    assert await published(redis) == Counter((by, 0) for by in who)
+
+
 async def test_a_fork_in_a_signal_handler_fails_the_publish_that_it_interrupts(
     redis_url: str, redis: Redis, tmp_path: Path
 ) -> None:
