@@ -26,12 +26,21 @@ _FIRST_SECONDS = 60.0
 """How long it waits for its first connection."""
 
 
+class Asker:
+    """What somebody who is connected has sent so far, and what was forked for it."""
+
+    def __init__(self) -> None:
+        self.said = bytearray()
+        self.files: list[int] = []
+        self.child = 0
+
+
 class ForkServer:
     """Whoever is connected, and what was forked for it."""
 
     def __init__(self, listening: socket.socket) -> None:
         self._listening = listening
-        self._children: dict[socket.socket, int] = {}
+        self._askers: dict[socket.socket, Asker] = {}
         self._wakes, self._woken = socket.socketpair()
         self._selector = selectors.DefaultSelector()
 
@@ -46,36 +55,50 @@ class ForkServer:
             for key, _ in self._selector.select(_FIRST_SECONDS):
                 if key.fileobj is self._listening:
                     connection, _ = self._listening.accept()
-                    self._children[connection] = 0
+                    self._askers[connection] = Asker()
                     self._selector.register(connection, selectors.EVENT_READ)
                 elif key.fileobj is self._wakes:
                     self._wakes.recv(4096)
                     self._reap()
-                elif isinstance(key.fileobj, socket.socket) and key.fileobj in self._children:
+                elif isinstance(key.fileobj, socket.socket) and key.fileobj in self._askers:
                     self._read(key.fileobj)
-            if not self._children:
+            if not self._askers:
                 return
 
     def _read(self, connection: socket.socket) -> None:
-        said, files, _, _ = socket.recv_fds(connection, 1 << 20, 3)
-        if said:
+        asker = self._askers[connection]
+        try:
+            said, files, _, _ = socket.recv_fds(connection, 1 << 20, 3)
+        except ConnectionResetError:  # it was killed before it had read an answer
+            said, files = b"", []
+        asker.said += said
+        asker.files += files
+        if not said:
+            if asker.child:
+                os.kill(asker.child, signal.SIGKILL)
+            self._forget(connection)
+        elif said.endswith(b"\n"):  # a large job comes in pieces
+            self._fork(connection, asker)
+
+    def _fork(self, connection: socket.socket, asker: Asker) -> None:
+        try:
             child = os.fork()
-            if not child:
-                self._become(ast.literal_eval(said.decode()), files)
-            for file in files:
-                os.close(file)
-            self._children[connection] = child
-            self._say(connection, child)
+        except OSError as error:  # the machine has no room for it; others are served
+            with contextlib.suppress(OSError):
+                os.write(asker.files[2], f"It could not be forked: {error}.\n".encode())
+            self._forget(connection)
             return
-        if child := self._children[connection]:
-            os.kill(child, signal.SIGKILL)
-        self._forget(connection)
+        if not child:
+            self._become(ast.literal_eval(asker.said.decode()), asker.files)
+        self._close_files(asker)
+        asker.child = child
+        self._say(connection, child)
 
     def _reap(self) -> None:
         with contextlib.suppress(ChildProcessError):
             while (ended := os.waitpid(-1, os.WNOHANG))[0]:
-                for connection, child in [*self._children.items()]:
-                    if child == ended[0]:
+                for connection, asker in [*self._askers.items()]:
+                    if asker.child == ended[0]:
                         self._say(connection, os.waitstatus_to_exitcode(ended[1]))
                         self._forget(connection)
 
@@ -84,9 +107,14 @@ class ForkServer:
             connection.sendall(f"{number}\n".encode())
 
     def _forget(self, connection: socket.socket) -> None:
-        del self._children[connection]
+        self._close_files(self._askers.pop(connection))
         self._selector.unregister(connection)
         connection.close()
+
+    def _close_files(self, asker: Asker) -> None:
+        for file in asker.files:
+            os.close(file)
+        asker.files = []
 
     def _become(self, job: dict[str, Any], files: list[int]) -> NoReturn:
         """Be the process. What ends it is let through, for Python to end as it does."""
@@ -94,7 +122,7 @@ class ForkServer:
         for number in (signal.SIGCHLD, signal.SIGHUP):
             signal.signal(number, signal.SIG_DFL)
         self._selector.close()
-        for other in (self._listening, self._wakes, self._woken, *self._children):
+        for other in (self._listening, self._wakes, self._woken, *self._askers):
             other.close()
         kinds = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))
         for descriptor, (file, (name, mode)) in enumerate(zip(files, kinds, strict=True)):

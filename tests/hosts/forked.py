@@ -10,6 +10,8 @@ import socket
 import sys
 from types import FrameType
 
+_SERVER_DIED = 70
+"""The exit code when nobody knows that of the process."""
 _PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -32,15 +34,21 @@ def main() -> None:
     job = {"arguments": sys.argv[2:], "environment": dict(os.environ), "directory": os.getcwd()}  # noqa: PTH109
     connection = socket.socket(socket.AF_UNIX)
     connection.connect(sys.argv[1])
-    socket.send_fds(connection, [repr(job).encode()], [0, 1, 2])
-    nothing = os.open(os.devnull, os.O_RDWR)
-    for descriptor in range(3):  # else it would hold the pipes open that the process closes
-        os.dup2(nothing, descriptor)
+    socket.send_fds(connection, [repr(job).encode() + b"\n"], [0, 1, 2])
     with connection.makefile() as answers:
-        child = int(answers.readline())
+        forked = answers.readline()
+        if not forked:
+            sys.exit("fork_server.py forked nothing.")
+        child = int(forked)
+        nothing = os.open(os.devnull, os.O_RDWR)
+        for descriptor in range(3):  # else it would hold the pipes open that the process closes
+            os.dup2(nothing, descriptor)
         for one in early:
             pass_on(one, None)
-        code = int(answers.readline())
+        ended = answers.readline()
+    if not ended:  # the server has died, and nobody else looks after the process
+        pass_on(signal.SIGKILL, None)
+    code = int(ended or _SERVER_DIED)
     if code < 0:
         if -code != signal.SIGKILL:
             signal.signal(-code, signal.SIG_DFL)

@@ -12,7 +12,7 @@ from mcp.client.streamable_http import streamable_http_client
 
 from tests.hosts import environments
 from tests.hosts.conftest import Start
-from tests.hosts.processes import Child, until
+from tests.hosts.processes import Child
 from tests.hosts.web import status
 from tests.patience import PATIENCE
 from tests.servers import HOST, free_port
@@ -26,7 +26,7 @@ class Served:
     def __init__(self, child: Child, port: int) -> None:
         self.child = child
         self.url = f"http://{HOST}:{port}"
-        until(lambda: self.status("/healthz") == 200, "the server to listen")
+        child.until(lambda: self.status("/healthz") == 200, "the server listened")
 
     def status(self, path: str, body: dict[str, Any] | None = None, **headers: str) -> int:
         """What is answered to a request."""

@@ -79,6 +79,12 @@ class Child:
             lambda lines: lines[number] if len(lines) > number else None, f"line {number}", seconds=seconds
         )
 
+    def until(self, condition: Callable[[], object], what: str) -> None:
+        """Wait until it has come so far, as the condition tells; its end ends the wait."""
+        until(lambda: condition() or self.process.poll() is not None, what)
+        if not condition():
+            raise ProcessError(f"it ended before {what}.\n{self._tail()}")
+
     def signal(self, number: int) -> None:
         """Send it a signal."""
         os.kill(self.process.pid, number)

@@ -2,7 +2,9 @@
 
 import json
 import os
+import select
 import signal
+import socket
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ import pytest
 from tests.hosts import environments
 from tests.hosts.conftest import Start
 from tests.hosts.processes import until
+from tests.patience import PATIENCE
 
 PROGRAM = """
 import json, os, signal, sys
@@ -72,3 +75,29 @@ def test_it_is_killed_with_what_stands_for_it(start: Start, program: str) -> Non
     child.signal(signal.SIGKILL)
     assert child.wait() == -signal.SIGKILL
     until(lambda: not is_there(pid), "the process to be gone")
+
+
+def test_whoever_is_killed_before_it_heard_its_answer_takes_only_its_own_process_along(
+    start: Start, program: str
+) -> None:
+    other = start(environments.mcp_sdk("2.3"), program, forked=True)
+    other.line(0)
+    address = environments.mcp_sdk("2.3").fork()[-1]
+    job = {"arguments": [program], "environment": {}, "directory": str(Path(program).parent)}
+    ours, its = socket.socketpair()
+    with ours, its, socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(address)
+        socket.send_fds(connection, [repr(job).encode() + b"\n"], [its.fileno()] * 3)
+        with ours.makefile() as lines:
+            pid = json.loads(lines.readline())[-1]
+        select.select([connection], [], [], PATIENCE)
+        connection.close()  # as the system does; the answer in it is unread
+        until(lambda: not is_there(pid), "its process to be gone")
+    other.send("there")
+    assert other.line(1) == "ereht"
+
+
+def test_a_job_may_be_large(start: Start, program: str) -> None:
+    variables = {f"NUMBER_{number}": "x" * 100_000 for number in range(8)}
+    child = start(environments.mcp_sdk("2.3"), program, variables=variables, forked=True)
+    assert json.loads(child.line(0))[-2] | variables == json.loads(child.line(0))[-2]

@@ -43,7 +43,11 @@ def mcp_server(sdk: Environment, redis_url: str, *, issuer: str = "") -> Iterato
     )
     address = f"http://{HOST}:{port}"
     try:
-        until(lambda: status(f"{address}/healthz", headers={}) == 200, "the server to listen")
+        until(
+            lambda: status(f"{address}/healthz", headers={}) == 200 or process.poll() is not None,
+            "the server to listen",
+        )
+        assert process.poll() is None, f"the server ended with {process.returncode}"
         yield resource
     finally:
         process.terminate()

@@ -9,7 +9,6 @@ from typing import Any, Self
 
 from abe_redis.testing import signed, signed_form
 from tests.hosts.environments import Environment
-from tests.hosts.processes import ProcessError, until
 from tests.patience import PATIENCE
 from tests.servers import HOST, free_port
 
@@ -65,7 +64,7 @@ class Webhook:
             *arguments, cwd=directory, variables={**secrets, **variables}, command="slack-webhook-server"
         )
         try:
-            until(self._listens, "the webhook to listen")
+            self.process.until(self._listens, "the webhook listened")
         except BaseException:
             self.process.close()
             raise
@@ -120,8 +119,6 @@ class Webhook:
         return statuses
 
     def _listens(self) -> bool:
-        if (code := self.process.process.poll()) is not None:
-            raise ProcessError(f"the webhook ended with exit code {code}:\n{self.log[-4000:]}")
         try:
             return self._requests([("GET", "/openapi.json", b"", {})]) == {200}
         except ConnectionError:
