@@ -74,7 +74,7 @@ def _print(result: "GroupsResult") -> None:
     from rich.text import Text  # noqa: PLC0415
 
     from abe_redis.inspection.health import UNKNOWN_LAG  # noqa: PLC0415
-    from abe_redis.runtime.plurals import duration  # noqa: PLC0415
+    from abe_redis.runtime.plurals import duration, pending  # noqa: PLC0415
 
     table = Table(padding=(0, 0 if Console().width < _WIDE else 1))
     for column in ("stream", "group"):
@@ -87,7 +87,7 @@ def _print(result: "GroupsResult") -> None:
         table.add_row(
             Text(plain(one.stream)),
             Text(plain(one.name)),
-            str(one.pending),
+            pending(one.pending, one.postponed),
             "?" if one.lag is None else str(one.lag),
             _alive(one),
             "?" if one.unused_seconds is None else f"{duration(one.unused_seconds)} ago",

@@ -13,7 +13,7 @@ from abe_redis.cli.common import json_of, plain, say, wraps
 from abe_redis.errors import OutboxError, RedisRefusedError, RedisUnavailableError
 from abe_redis.inspection.health import NOTHING
 from abe_redis.operations.operations import Operations
-from abe_redis.runtime.plurals import count, duration
+from abe_redis.runtime.plurals import count, duration, pending
 from abe_redis.schemas import ConsumerStats, StatsResult, StreamStats
 
 _MOST_HOLDING = 10
@@ -91,7 +91,7 @@ def _print_fitting(console: Console, table: Table, lines: Iterable[str]) -> None
 def _stream_line(one: StreamStats) -> str:
     return (
         f"{plain(one.stream)}: {one.health}; {count(one.length, 'entry', 'entries')}, "
-        f"{count(len(one.groups), 'group')}, {sum(group.pending for group in one.groups)} pending, "
+        f"{count(len(one.groups), 'group')}, {_pending(one)} pending, "
         f"lag {_lag(one)}, {one.dead_letters} dead"
     )
 
@@ -101,7 +101,7 @@ def _consumer_line(each: _Consumer) -> str:
     holds = f", holds {one.holds} for {duration(one.held_seconds or 0)}" if one.holds else ""
     return (
         f"{plain(one.name)} of {plain(each.group)} on {plain(each.stream)}: {_state(one)}; "
-        f"{one.pending} pending{holds}"
+        f"{pending(one.pending, one.postponed)} pending{holds}"
     )
 
 
@@ -109,6 +109,10 @@ def _state(one: ConsumerStats) -> str:
     if one.alive:
         return "takes no events" if one.full else "alive"
     return "ended" if one.ended else f"silent for {duration(one.idle_seconds)}"
+
+
+def _pending(one: StreamStats) -> str:
+    return pending(sum(group.pending for group in one.groups), sum(group.postponed for group in one.groups))
 
 
 def _lag(one: StreamStats) -> str:
@@ -131,7 +135,7 @@ def _of_streams(streams: Sequence[StreamStats]) -> Table:
             one.health,
             str(one.length),
             str(len(one.groups)),
-            str(sum(group.pending for group in one.groups)),
+            _pending(one),
             _lag(one),
             str(one.dead_letters),
         )
@@ -147,7 +151,7 @@ def _of_consumers(shown: Sequence[_Consumer]) -> Table:
             Text(plain(stream)),
             _state(one),
             "" if one.lease_seconds is None else f"{one.lease_seconds:g} s",
-            str(one.pending),
+            pending(one.pending, one.postponed),
             one.holds or "",
             "" if one.held_seconds is None else duration(one.held_seconds),
         )

@@ -1,12 +1,12 @@
 """The health of a stream, from its numbers: what is wrong, since when, and what to do."""
 
-from abe_redis.inspection import remedies
+from abe_redis.inspection import holders, remedies
 from abe_redis.inspection.disuse import about_disuse
-from abe_redis.inspection.situation import BACKLOG_SECONDS, Situation, Verdict, has_work
+from abe_redis.inspection.situation import BACKLOG_SECONDS, Situation, Verdict, has_undelivered, has_work
 from abe_redis.runtime.plurals import duration
 from abe_redis.runtime.shell import command, option
-from abe_redis.schemas import ConsumerStats, GroupStats, Health, StreamStats
-from abe_redis.schemas.stats import AGENTS, is_agent, is_person
+from abe_redis.schemas import GroupStats, Health, StreamStats
+from abe_redis.schemas.stats import AGENTS, is_agent
 from abe_redis.settings import Settings
 from abe_redis.streams.trim import is_over
 
@@ -67,7 +67,7 @@ def stalled(at: Situation) -> Verdict:
     said = [
         _destroyed(group, at.stats.stream)
         if group.destroyed
-        else f"{_waiting(group)} and no {_missing(group)}: {_start(group, at.stats.stream)}."
+        else f"{_waiting(group)} and {_missing(group)}: {_start(group, at.stats.stream)}."
         for group in at.stalled
     ]
     return Verdict("stalled", said) if said else Verdict()
@@ -79,8 +79,8 @@ def hung(at: Situation) -> Verdict:
         return Verdict()
     said = [
         f"Consumer {one.name!r} of group {group.name!r} takes no events: functions beyond their limit hold "
-        f"all its places{_longest(one)}. See where they wait, give that a limit of its own, and restart that "
-        "worker: others then handle its events."
+        f"all its places{holders.longest(one)}. See where they wait, give that a limit of its own, and "
+        "restart that worker: others then handle its events."
         for group in at.waiting
         for one in group.workers
         if one.full
@@ -132,33 +132,26 @@ def retrying(at: Situation) -> Verdict:
 
 
 def stuck(at: Situation) -> Verdict:
-    """Consumers that are alive and have held an event for longer than a lease, the longest first."""
+    """Workers and agents that are alive and have held an event for longer than a lease, the longest first."""
     said = list[str]()
     for group in at.waiting:
-        found = [one for one in _stuck(group, at) if one.alive and not one.full]
-        said += [
-            f"Consumer {one.name!r} of group {group.name!r} has held event {one.holds} for "
-            f"{duration(one.held_seconds or 0)}: if its handler never takes so long, see where it waits, "
-            "give it a time limit (a plain function needs one of its own), or restart that worker."
-            for one in found[:MOST_NAMED]
-        ]
+        found = [one for one in holders.stuck(group, at.settings) if one.alive and not one.full]
+        said += [holders.about_stuck(one, group) for one in found[:MOST_NAMED]]
         if len(found) > MOST_NAMED:
             said.append(f"{len(found) - MOST_NAMED} more consumers of it hold events beyond a lease, too.")
     return Verdict(said=said)
 
 
 def silent(at: Situation) -> Verdict:
-    """Consumers with events that ask for nothing: their process has ended, hangs, or is gone."""
+    """Consumers with events that ask for nothing, and people with events whose lease is over."""
     if at.refuses_writes:
         return Verdict()
     return Verdict(
         said=[
-            _silent(one, group)
+            holders.about_silent(one, group)
             for group in at.waiting
             for one in group.consumers
-            # An event that an agent postponed stays with its consumer until it is due; nothing waits for the
-            # agent.
-            if not one.alive and group.held_by(one) and (one.holds or not is_agent(one.name))
+            if holders.is_silent(one, group, at.settings)
         ]
     )
 
@@ -219,10 +212,13 @@ def judge(stats: StreamStats, settings: Settings, *, refuses_writes: bool = Fals
 def _missing(group: GroupStats) -> str:
     """The missing party."""
     alive = [one for one in group.consumers if one.alive]
+    is_due_later = group.pending and group.postponed >= group.pending and not has_undelivered(group)
+    later = " to take what is due later" if is_due_later else ""
     if not alive:
-        return "consumer is alive"
+        return f"no consumer is alive{later}"
+    held = sum(group.held_by(one) for one in alive)
     who = "agents" if all(is_agent(one.name) for one in alive) else "people or agents"
-    return f"worker is alive ({who} hold {sum(group.held_by(one) for one in alive)})"
+    return f"no worker is alive{f' ({who} hold {held})' if held else later}"
 
 
 def _start(group: GroupStats, stream: str) -> str:
@@ -237,44 +233,12 @@ def _worker(group: GroupStats) -> str:
     return f"worker (`{remedies.worker(group.name)}`)"
 
 
-def _silent(one: ConsumerStats, group: GroupStats) -> str:
-    """The sentence about a consumer that holds events and is silent, or has left them."""
-    count = group.held_by(one)
-    events = "1 event" if count == 1 else f"{count} events"
-    said = f"Consumer {one.name!r} of group {group.name!r} holds {events}{_longest(one)}"
-    if is_person(one.name):
-        return (
-            f"{said}: somebody leased that at the command line. Finish it with `abe-redis ack`, or leave "
-            "it to a live worker."
-        )
-    if one.ended:
-        when = "" if one.lease_seconds is None else f" of {duration(one.lease_seconds)}"
-        return (
-            f"Consumer {one.name!r} of group {group.name!r} has ended and left {events} unfinished. A live "
-            f"consumer takes over what it left, at the end of its lease{when}."
-        )
-    return (
-        f"{said}, and has been silent for {duration(one.idle_seconds)}: its process is gone or frozen, or "
-        "its handler blocks the event loop. A live consumer takes over what it holds."
-    )
-
-
-def _longest(one: ConsumerStats) -> str:
-    """The event that a consumer has held longest, as words behind others."""
-    return f", {one.holds} for {duration(one.held_seconds or 0)}" if one.holds else ""
-
-
-def _stuck(group: GroupStats, at: Situation) -> list[ConsumerStats]:
-    """The consumers that have held an event for longer than a lease, the longest first."""
-    bound = at.settings.redis_stream_lease_seconds
-    found = [one for one in group.consumers if one.full or (one.held_seconds or 0) > bound]
-    return sorted(found, key=lambda one: -(one.held_seconds or 0))
-
-
 def _is_held_up(group: GroupStats, at: Situation) -> bool:
     """Whether more consumers would not help: the server, one consumer or most of the work waits."""
     return (
-        at.refuses_writes or bool(_stuck(group, at)) or 2 * group.postponed > group.pending + (group.lag or 0)
+        at.refuses_writes
+        or bool(holders.stuck(group, at.settings))
+        or 2 * group.postponed > group.pending + (group.lag or 0)
     )
 
 
@@ -311,9 +275,17 @@ def _destroyed(group: GroupStats, stream: str) -> str:
 def _waiting(group: GroupStats) -> str:
     lag = f"an unknown number of events ({UNKNOWN_LAG})" if group.lag is None else str(group.lag)
     return (
-        f"Group {group.name!r} has {group.pending} pending{_since(group.oldest_pending_seconds)} and {lag} "
+        f"Group {group.name!r} has {group.pending} pending{_postponed(group)}"
+        f"{_since(group.oldest_pending_seconds)} and {lag} "
         f"not delivered yet{_since(group.oldest_undelivered_seconds)}"
     )
+
+
+def _postponed(group: GroupStats) -> str:
+    """How many of its pending events are postponed, as words behind their number."""
+    if not group.postponed:
+        return ""
+    return ", all postponed" if group.postponed >= group.pending else f", {group.postponed} of them postponed"
 
 
 def _since(seconds: float | None) -> str:

@@ -124,6 +124,7 @@ class _Reader:
             pending_by_age=self._by_age(group.pending) if self.ages else {},
             last_delivered_id=row["last-delivered-id"].decode(),
             unused_seconds=round(min(unused), 3) if unused else None,
+            seen_unused_seconds=self._seen_unused(row["name"], row["last-delivered-id"]),
             paused=b"paused " + row["name"] in self.info.records,
             beyond_end=self._is_beyond_end(row),
             lost=self._recorded("lost", row["name"]) + lost,
@@ -177,6 +178,7 @@ class _Reader:
                 lag=facts["length"] if new < 0 else min(facts["length"], unfinished + new),
                 last_delivered_id=floor.decode() if new >= 0 else "0-0",
                 unused_seconds=round(max(0.0, self.info.now - used), 3) if used else None,
+                seen_unused_seconds=self._seen_unused(name, floor),
                 paused=b"paused " + name in records,
                 destroyed=True,
                 lost=self._recorded("lost", name) + (unfinished if new < 0 else 0),
@@ -198,6 +200,13 @@ class _Reader:
     def _recorded(self, what: str, group: bytes) -> int:
         said = self.info.records.get(what.encode() + b" " + group)
         return ids.number(said and said.partition(b".")[0]) or 0  # `used` may be in ms: see record_progress
+
+    def _seen_unused(self, group: bytes, position: bytes) -> float:
+        """Seconds for which trimming has seen that nobody uses a group, while it stands where it does."""
+        match self.info.records.get(b"unused " + group, b"").split():
+            case [_, seen_at, _, looked_ms] if seen_at == position:
+                return (ids.number(looked_ms) or 0) / 1000
+        return 0.0
 
     def _is_beyond_end(self, row: dict[str, Any]) -> bool:
         end = self.info.facts["last-generated-id"]

@@ -161,7 +161,7 @@ def one_stream(result: StatsResult) -> str:
     lines = [stats(result.model_copy(update={"memory": []}))]
     for group in (group for one in result.streams for group in one.groups[:_MOST_GROUPS]):
         facts = [
-            f"{group.pending:,} pending",
+            f"{group.pending:,} pending" + (f" ({group.postponed:,} postponed)" if group.postponed else ""),
             f"{'?' if group.lag is None else f'{group.lag:,}'} not delivered",
         ]
         facts += [f"{group.lost:,} lost"] * bool(group.lost) + ["paused"] * group.paused

@@ -20,6 +20,11 @@ def some_of(names: Iterable[str], most: int) -> str:
     return first_of(sorted(set(names)), most)
 
 
+def pending(number: int, postponed: int) -> str:
+    """A number of pending events, and how many of them nobody holds, since they are postponed."""
+    return f"{number} ({postponed} postponed)" if postponed else str(number)
+
+
 def duration(seconds: float) -> str:
     """A time as people say it: in seconds, minutes, hours or days."""
     for unit, length in (("d", 86_400), ("h", 3600), ("min", 60)):

@@ -108,6 +108,9 @@ class GroupStats(DeferredModel):
         default=None,
         description="Seconds since any consumer used it; null when unknown.",
     )
+    seen_unused_seconds: float = Field(
+        default=0, exclude=True, description="Seconds for which trimming has seen that nobody uses it."
+    )
     paused: bool = Field(description="True while the group is paused and delivers nothing.")
     destroyed: bool = Field(
         default=False,

@@ -106,8 +106,15 @@ async def test_the_doctor_warns_before_a_group_is_given_up(redis: Redis, setting
     await fill(redis, 3)
     await redis.xgroup_create(TOPIC, "stray", "0")
     now: Any = await redis.time()
-    for days, says in ((6.5, "in 0.5 days trimming will not wait"), (7.5, "does not wait for it any more")):
-        await redis.hset(RECORDS, "used stray", str(now[0] - int(days * 86_400)))
+    for days, seen, says in (
+        (6.5, 0, "in 0.5 days trimming will not wait for it any more"),
+        (7.5, 0, "when trimming has seen that for another 60 min, it will not wait for it any more"),
+        (7.5, 3000, "when trimming has seen that for another 10 min, it will not wait for it any more"),
+        (7.5, 3600, "so trimming does not wait for it any more"),
+    ):
+        used = now[0] - int(days * 86_400)
+        await redis.hset(RECORDS, "used stray", str(used))
+        await redis.hset(RECORDS, "unused stray", f"{used}000 0-0 {now[0]}000 {seen}000")
         findings = [one.found for one in await examine(Settings(**settings)) if one.check == "streams"]
         assert any(says in found and "'stray'" in found for found in findings)
         assert says in await advice(settings)

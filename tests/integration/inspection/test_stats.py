@@ -132,3 +132,26 @@ async def test_of_a_group_whose_place_is_not_known_no_loss_is_guessed(commands: 
     await commands.xtrim(A, minid=ids[4], approximate=False)
     found = await the_group(commands)
     assert (found.lag, found.lost) == (2, 0)
+
+
+async def test_a_command_of_a_person_does_not_make_their_old_lease_a_hanging_worker(commands: Redis) -> None:
+    (entry_id,) = await fill(commands, A, 1)
+    person = "cli-me@here"
+    await commands.xreadgroup("g", person, {A: ">"})
+    await commands.xclaim(A, "g", person, 0, [entry_id], idle=360_000)
+    await commands.xreadgroup("g", person, {A: ">"})  # a sign of life, as any command of theirs gives
+    (one,) = (await the_group(commands)).consumers
+    assert (one.alive, one.holds) == (True, entry_id)
+    advice = (await stats(commands)).advice
+    assert "somebody leased that at the command line, and the lease is over" in advice
+    assert "handler" not in advice.replace("MODULE:HANDLER", "")
+    assert "somebody" not in (await stats(commands, lease_seconds=3600)).advice, "it goes on"
+
+
+async def test_what_is_postponed_is_said_to_be_held_by_nobody(commands: Redis) -> None:
+    (entry_id,) = await fill(commands, A, 1)
+    await commands.xreadgroup("g", "mcp-agent", {A: ">"})
+    await commands.zadd(names.due(A, "g"), {entry_id: await now_ms(commands) + 600_000})
+    advice = (await stats(commands)).advice
+    assert "Group 'g' has 1 pending, all postponed" in advice
+    assert "and no worker is alive to take what is due later: start a worker" in advice

@@ -171,7 +171,7 @@ SINCE = "Nobody has used group 'g' for"
 def test_a_group_that_nobody_uses(days: float, unused: float | None, said: str | None) -> None:
     settings = Settings(redis_stream_group_idle_days=days)
     seconds = None if unused is None else unused * DAY
-    assert about_disuse(group(unused_seconds=seconds), settings) == said
+    assert about_disuse(group(unused_seconds=seconds, seen_unused_seconds=3600), settings) == said
     assert about_disuse(group(unused_seconds=seconds, paused=True), settings) is None
 
 

@@ -23,7 +23,10 @@ def verdict(rule: str, *groups: GroupStats, **facts: Any) -> tuple[Any, str]:
 BEHIND = {"lag": 1, "oldest_undelivered_seconds": 61}
 NOBODY = "and no consumer is alive:"
 RESUME = "and is paused: resume it when it may go on (`abe-redis group resume s g`)."
-DISUSED = "Nobody has used group 'g' for 9.0 days, so trimming does not wait for it any more."
+UNUSED_LONG = "Nobody has used group 'g' for 9.0 days"
+DISUSED = f"{UNUSED_LONG}, so trimming does not wait for it any more."
+SOON = f"{UNUSED_LONG}: when trimming has seen that for another 40 min, it will not wait for it any more."
+SEEN: dict[str, Any] = {"unused_seconds": 9 * DAY, "seen_unused_seconds": 3600}
 LETTER = "1 dead letter: read it with `abe-redis dead list s`."
 OVER = "The backlog keeps it above its bound of 100 entries."
 ONE = "Group 'g' has 0 pending and 1 not delivered yet (the oldest published"
@@ -65,15 +68,24 @@ ONE_WAITS = WAIT.replace("4 events wait", "1 event waits")
 ONE_IS_HELD = FROZEN.replace("2 events", "1 event")
 ALL_RETRIED = {"pending": 4, "postponed": 4}
 RETRIES = (
-    "Group 'g' has 4 pending (the oldest published 99 s ago) and 1 not delivered yet (the oldest published "
-    "5 s ago)."
+    "Group 'g' has 4 pending, all postponed (the oldest published 99 s ago) and 1 not delivered yet (the "
+    "oldest published 5 s ago)."
 )
-SLOW_FOR_RETRIES = "Group 'g' has 4 pending and 1 not delivered yet (the oldest published 61 s ago)."
+SLOW_FOR_RETRIES = (
+    "Group 'g' has 4 pending, all postponed and 1 not delivered yet (the oldest published 61 s ago)."
+)
 RETRIED = {"lag": 1, "consumers": [ConsumerStats(**HOLDER, postponed=1, alive=False)]}
 LEASED_BY_HAND = (
-    "Consumer 'cli-me' of group 'g' holds 2 events, 7-0 for 5 min: somebody leased that at the command "
-    "line. Finish it with `abe-redis ack`, or leave it to a live worker."
+    "Consumer 'cli-me' of group 'g' has 2 events, 7-0 for 5 min: somebody leased that at the command "
+    "line, and the lease is over. Finish it with `abe-redis ack`, or leave it to the next consumer."
 )
+KEPT_BY_AGENT = (
+    "Consumer 'mcp-me' of group 'g' has held event 7-0 for 5 min: an agent leased that, and keeps it while "
+    "it makes calls and for ten minutes more. It settles it with `ack` or `release`."
+)
+LATER: dict[str, Any] = {"pending": 1, "postponed": 1, "alive": False}
+NOT_NOW = "Group 'g' has 1 pending, all postponed and 0 not delivered yet and no"
+PERSON: dict[str, Any] = {"name": "cli-me", "lease_seconds": 30}
 AHEAD = (
     "Group 'g' stands at 9-0, beyond the end of the stream, and skips every event: somebody set it there by "
     "hand (XGROUP SETID or CREATE). "
@@ -131,6 +143,13 @@ RULE_BY_RULE = [
     ),
     ("stalled", [BUSY], {}, (None, "")),
     ("stalled", [BUSY | {"alive": False, "paused": True}], {}, (None, "")),
+    ("stalled", [LATER], {}, ("stalled", f"{NOT_NOW} consumer is alive to take what is due later: {START}")),
+    (
+        "stalled",
+        [LATER | {"consumers": [ConsumerStats(**HOLDER | {"name": "mcp-a"}, alive=True, postponed=2)]}],
+        {},
+        ("stalled", f"{NOT_NOW} worker is alive to take what is due later: {START}"),
+    ),
     ("hung", [{"lag": 1, "consumers": [ConsumerStats(**HUNG)]}], {}, ("stalled", HANGS)),
     ("hung", [{"lag": 1, "consumers": [ConsumerStats(**HUNG), ONE_ALIVE]}], {}, (None, HANGS)),
     ("hung", [{"consumers": [ConsumerStats(**HUNG)]}], {}, (None, "")),
@@ -145,6 +164,7 @@ RULE_BY_RULE = [
         ("backlog", f"{ONE} 61 s ago): {ADD}"),
     ),
     ("backlog", [held()], {}, ("backlog", f"{HAS}.")),
+    ("backlog", [held(**PERSON)], {}, ("backlog", f"{HAS}: {ADD}")),
     ("backlog", [held(alive=False)], {}, ("backlog", f"{HAS}.")),
     (
         "backlog",
@@ -165,6 +185,8 @@ RULE_BY_RULE = [
     ("retrying", [BUSY | ALL_RETRIED | {"postponed": 1}], {}, (None, ONE_WAITS)),
     ("retrying", [BUSY], {}, (None, "")),
     ("stuck", [held()], {}, (None, STUCK_SAID)),
+    ("stuck", [held(**PERSON)], {}, (None, "")),
+    ("stuck", [held(name="mcp-me")], {}, (None, KEPT_BY_AGENT)),
     ("stuck", [held(held_seconds=30)], {}, (None, "")),
     ("stuck", [held(full=True)], {}, (None, "")),
     ("backlog", [held(held_seconds=29, full=True)], {}, ("backlog", f"{HAS}.")),
@@ -173,7 +195,9 @@ RULE_BY_RULE = [
     ("silent", [held(alive=False)], {}, (None, SILENT_AND_HELD)),
     ("silent", [RETRIED | {"pending": 2, "postponed": 2}], {}, (None, "")),
     ("silent", [RETRIED | {"pending": 300, "postponed": 1}], {}, (None, ONE_IS_HELD)),
-    ("silent", [held(alive=False, name="cli-me")], {}, (None, LEASED_BY_HAND)),
+    ("silent", [held(alive=False, **PERSON)], {}, (None, LEASED_BY_HAND)),
+    ("silent", [held(**PERSON)], {}, (None, LEASED_BY_HAND)),
+    ("silent", [held(**PERSON | {"lease_seconds": 300})], {}, (None, "")),
     ("silent", [{"pending": 2, "consumers": [ConsumerStats(**HOLDER, alive=False)]}], {}, (None, FROZEN)),
     ("silent", [{"pending": 2, "consumers": [ConsumerStats(**HOLDER, alive=True)]}], {}, (None, "")),
     ("silent", [BUSY | {"alive": False}], {}, (None, "")),
@@ -184,8 +208,9 @@ RULE_BY_RULE = [
         {},
         (None, f"{HAS_ENDED[:-1]} of 30 s."),
     ),
-    ("disused", [BUSY | {"unused_seconds": 9 * DAY}], {}, (None, DISUSED)),
-    ("disused", [{"unused_seconds": 9 * DAY}], {}, (None, "")),
+    ("disused", [BUSY | SEEN], {}, (None, DISUSED)),
+    ("disused", [BUSY | SEEN | {"seen_unused_seconds": 1200}], {}, (None, SOON)),
+    ("disused", [SEEN], {}, (None, "")),
     (
         "lost",
         [{"lost": 1}],

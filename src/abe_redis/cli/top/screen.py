@@ -112,6 +112,7 @@ def _group(state: State, one: StreamStats, group: GroupStats, width: int) -> lis
     facts = (
         f"done {rate(state.rates.finished(one, group))}/s",
         f"pending {number(group.pending)}{ago(group.oldest_pending_seconds)}",
+        *([f"postponed {number(group.postponed)}"] if group.postponed else []),
         f"lag {number(group.lag)}{ago(group.oldest_undelivered_seconds)}",
         *([f"lost {number(group.lost)}"] if group.lost else []),
     )
