@@ -22,8 +22,9 @@ from abe_redis.runtime.plurals import count
 from abe_redis.schemas.stats import is_agent, is_person
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
+    from abe_redis.operations.scope import Scope
     from abe_redis.schemas import GroupChange, GroupOfStream, GroupsResult, GroupStats
 
 group = typer.Typer(
@@ -231,11 +232,19 @@ def remove(
 ) -> None:
     """Remove a group that has finished everything, and that no consumer reads any more.
 
+    If it has workers that are silent and have not ended in order, it waits first for a sign of life, 17
+    seconds at most: after a step of the server's clock, live workers look so, too.
+
     Example: abe-redis group remove slack_events audit
     """
     from abe_redis.operations.groups import Groups  # noqa: PLC0415
 
-    _tell(with_scope(lambda scope: Groups(scope).remove(stream, name, force=force)), as_json=as_json)
+    def remove_it(scope: "Scope") -> "Awaitable[GroupChange]":
+        return Groups(scope).remove(
+            stream, name, force=force, on_wait=lambda said: say(f"abe-redis: {said}", to_stderr=True)
+        )
+
+    _tell(with_scope(remove_it), as_json=as_json)
 
 
 @group.command()

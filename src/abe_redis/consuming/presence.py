@@ -12,7 +12,10 @@ from abe_redis.streams import consumers
 
 
 class Presence:
-    """Says twice per lease that a consumer is alive, in every stream of its group, and that it has left."""
+    """Says in every stream of its group that a consumer is alive, and that it has left.
+
+    It says so twice per lease, and every 15 seconds if the lease is longer than 30.
+    """
 
     def __init__(self, settings: Settings, tolerance: Tolerance, group: str, consumer: str) -> None:
         self._group = group
@@ -34,7 +37,7 @@ class Presence:
                 consumer removed by somebody, another sign would hide that from them.
         """
         if clock.now() >= self._at:
-            self._at = clock.now() + self._lease_seconds / 2
+            self._at = clock.now() + consumers.sign_seconds(self._lease_seconds)
             self._told = set()
         if new := [stream for stream in streams if stream not in self._told and stream not in busy]:
             await self._tolerance.attempt("saying that a consumer is alive", self._tell(redis, new))

@@ -1,6 +1,6 @@
 """Consumer groups: describe, create, reset, remove, replay, pause, resume."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 
@@ -12,6 +12,7 @@ from abe_redis.operations import coming_again, given_up, group_making, positions
 from abe_redis.operations.changing import Change, changing
 from abe_redis.operations.group_steps import facts, step
 from abe_redis.operations.scope import Scope
+from abe_redis.operations.signs_of_life import check_nobody_reads, silent_workers
 from abe_redis.runtime.shell import command
 from abe_redis.schemas import GroupChange, GroupOfStream, GroupsResult
 from abe_redis.schemas.stats import is_agent
@@ -157,10 +158,24 @@ class Groups:
             change.note += await given_up.confirmed(self._scope, {name: [group]})
         return change
 
-    async def remove(self, stream: str, group: str, *, force: bool = False) -> GroupChange:
+    async def remove(
+        self,
+        stream: str,
+        group: str,
+        *,
+        force: bool = False,
+        on_wait: Callable[[str], None] = lambda _: None,
+    ) -> GroupChange:
         """Remove a group, also a destroyed one.
 
-        Refuse while it has unfinished events or a consumer that is alive, unless forced.
+        Refuse while it has unfinished events or a consumer that is alive, unless forced. Workers that are
+        silent and have not ended in order may be alive: wait first for a sign of life.
+
+        Args:
+            stream: The stream.
+            group: The group.
+            force: Remove it in any case, and at once.
+            on_wait: Gets a sentence about that wait.
         """
         name, group = self._scope.consumable(stream), names.check_group(group)
 
@@ -172,7 +187,7 @@ class Groups:
                 done="removed",
                 **group_making.counted(left),
                 note=(f"It had {_had(left)}." if left else "It had finished everything.")
-                + (again if alive else ""),
+                + (again if may_be_read else ""),
             )
 
         def removed_it(found: tuple[manage.Unfinished, bool]) -> None:
@@ -180,19 +195,16 @@ class Groups:
             if removed:
                 begun.facts |= facts(change_of(left), force=force)
 
-        alive = list[str]()
+        may_be_read = False
         async with self._changing("remove", f"removing the group {group!r} of", name, group) as begun:
             redis = begun.redis
             await self._scope.check_exists(redis, name)
             (stats,) = await self._scope.stats(redis, name)
             of = next((one for one in stats.groups if one.name == group), None)
-            alive = [] if of is None else [one.name for one in of.workers]
-            if of is not None and alive and not (force or of.pending or of.lag):
-                raise RequestError(
-                    f"Group {group!r} of {name!r} has consumers that are alive, or were a lease ago "
-                    f"({', '.join(alive[:5])}); it was not removed. They would make it again, and get "
-                    "everything from the beginning. Stop them and wait for a lease, or force it (--force)."
-                )
+            may_be_read = of is not None and bool(of.workers or silent_workers(of))
+            if of is not None and may_be_read and not (force or of.pending or of.lag):
+                await check_nobody_reads(self._scope, redis, name, of, on_wait=on_wait)
+                may_be_read = False
             async with self._naming_groups(redis, name, group):
                 removing = partial(manage.remove, redis, name, group, force=force)
                 left, removed = await step(begun, group, removing, removed_it)

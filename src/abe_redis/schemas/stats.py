@@ -39,7 +39,7 @@ class ConsumerStats(DeferredModel):
     )
     idle_seconds: float = Field(
         description="Seconds since its last command in this group; while it waits, it gives a sign of life "
-        "twice per lease."
+        "twice per lease, and every 15 seconds at least."
     )
     alive: bool = Field(
         description="True while idle_seconds is less than its lease (2.4 s at least), unless it has ended in "

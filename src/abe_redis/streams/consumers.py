@@ -15,6 +15,9 @@ GONE_LEASES = 10
 LEAST_ALIVE_SECONDS = 2.4
 """A consumer of a shorter lease counts as alive for so long: it gives no more than a sign per tick."""
 
+_SIGN_SECONDS = 15.0
+"""Longest time between two signs of life, also of a consumer with a long lease."""
+
 _NOTE_ALIVE = Script.load("note_alive")
 _FORGET = Script.load("forget_consumers")
 _WITHDRAW = Script.load("withdraw")
@@ -37,6 +40,11 @@ async def note_alive(
         await _NOTE_ALIVE(redis, keys, arguments)
 
     await slots.in_steps(redis, streams, note, most=slots.MANY_STREAMS)
+
+
+def sign_seconds(lease_seconds: float) -> float:
+    """Time between two signs of life of a consumer that waits."""
+    return min(lease_seconds / 2, _SIGN_SECONDS)
 
 
 def is_alive(

@@ -1,0 +1,81 @@
+"""Waiting for a sign of life of workers that look silent: the server's clock may have been set forward.
+
+By its clock alone, a live worker that waits looks as silent as a dead one until its next sign of life.
+"""
+
+from collections.abc import Callable, Sequence
+
+import anyio
+from redis.asyncio import Redis
+
+from abe_redis.errors import RequestError
+from abe_redis.operations.scope import Scope
+from abe_redis.runtime import clock
+from abe_redis.runtime.plurals import named
+from abe_redis.schemas import ConsumerStats, GroupStats
+from abe_redis.schemas.stats import is_agent, is_person
+from abe_redis.streams.consumers import sign_seconds
+
+_EVERY_SECONDS = 0.25
+_LATE_SECONDS = 2.0
+"""By how much a sign of life may be late: a worker gives it with its next tick."""
+
+
+def silent_workers(group: GroupStats) -> list[ConsumerStats]:
+    """The workers that are silent, and have not ended in order."""
+    return [
+        one
+        for one in group.consumers
+        if not (one.alive or one.ended or is_agent(one.name) or is_person(one.name))
+    ]
+
+
+async def check_nobody_reads(
+    scope: Scope, redis: Redis, stream: str, group: GroupStats, *, on_wait: Callable[[str], None]
+) -> None:
+    """Refuse to remove a group of which a worker is alive; if all look silent, wait for a sign of life.
+
+    Args:
+        scope: The settings.
+        redis: The client.
+        stream: The stream.
+        group: The group, which has workers.
+        on_wait: Gets the sentence that says so before the wait.
+
+    Raises:
+        RequestError: A worker is alive.
+        redis.ResponseError: There is no such group any more.
+    """
+    alive = [one.name for one in group.workers]
+    alive = alive or await _heard(scope, redis, stream, group.name, silent_workers(group), on_wait)
+    if alive:
+        raise RequestError(
+            f"Group {group.name!r} of {stream!r} has consumers that are alive, or were a lease ago "
+            f"({', '.join(alive[:5])}); it was not removed. They would make it again, and get everything "
+            "from the beginning. Stop them and wait for a lease, or force it (--force)."
+        )
+
+
+async def _heard(
+    scope: Scope,
+    redis: Redis,
+    stream: str,
+    group: str,
+    silent: Sequence[ConsumerStats],
+    on_wait: Callable[[str], None],
+) -> list[str]:
+    """The names of the workers that are heard of while the slowest of the silent ones may give a sign."""
+    own_seconds = scope.settings.redis_stream_lease_seconds
+    seconds = max(sign_seconds(one.lease_seconds or own_seconds) for one in silent) + _LATE_SECONDS
+    on_wait(
+        f"Workers of group {group!r} of {stream!r} are silent and have not ended in order: "
+        f"{named([one.name for one in silent])}. After a step of the server's clock, live ones look so, too. "
+        f"Waiting up to {seconds:.0f} s for a sign of life."
+    )
+    until = clock.now() + seconds
+    while clock.now() < until:
+        await anyio.sleep(_EVERY_SECONDS)
+        workers = await scope.workers(redis, stream, group)
+        if alive := [name for name, is_alive in workers.items() if is_alive and not is_person(name)]:
+            return alive
+    return []

@@ -1,0 +1,104 @@
+"""The server's clock is set forward: a live worker's group is not removed because the worker looks silent."""
+
+from collections.abc import AsyncIterator
+
+import anyio
+import pytest
+from redis.asyncio import Redis
+
+from abe_redis import Event, EventWorker, RedisMessageQueueBackend, Settings
+from abe_redis.errors import RequestError
+from abe_redis.operations.groups import Groups
+from abe_redis.operations.scope import Scope
+from tests.clocks import SteppedServer
+from tests.command_line import run_command
+from tests.integration.conftest import until
+from tests.integration.stepped import stepped
+
+__all__ = ["stepped"]
+
+TOPIC, GROUP, HOUR = "slack:a", "bot", 3600.0
+
+
+@pytest.fixture
+async def redis(stepped: SteppedServer) -> AsyncIterator[Redis]:
+    async with Redis.from_url(stepped.url, protocol=2) as client:
+        yield client
+
+
+@pytest.fixture
+async def backend(stepped: SteppedServer) -> AsyncIterator[RedisMessageQueueBackend]:
+    settings = Settings(redis_url=stepped.url, redis_stream_lease_seconds=1)
+    async with RedisMessageQueueBackend(settings) as backend:
+        await backend.publish(TOPIC, {"n": 1})
+        yield backend
+
+
+@pytest.fixture
+def groups(backend: RedisMessageQueueBackend) -> Groups:
+    return Groups(Scope(backend))
+
+
+async def nothing(_: Event) -> None:
+    """Handle an event at once."""
+
+
+async def finished(groups: Groups) -> bool:
+    found = (await groups.describe(TOPIC)).groups
+    return bool(found) and found[0].alive == 1 and not (found[0].pending or found[0].lag)
+
+
+@pytest.mark.parametrize("ordered", [False, True])
+async def test_a_live_worker_keeps_its_group_after_a_step_forward(
+    stepped: SteppedServer, backend: RedisMessageQueueBackend, groups: Groups, *, ordered: bool
+) -> None:
+    said = list[str]()
+    worker = EventWorker(backend, nothing, group=GROUP, ordered=ordered)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(worker.run)
+        await until(lambda: finished(groups))
+        for _ in range(3):
+            stepped.step(HOUR)
+            with pytest.raises(RequestError, match="has consumers that are alive") as refused:
+                await groups.remove(TOPIC, GROUP, on_wait=said.append)
+            assert "--force" in str(refused.value)
+        stepped.step(HOUR)
+        assert (
+            "A consumer that still reads makes it again"
+            in (await groups.remove(TOPIC, GROUP, force=True)).note
+        )
+        await worker.shutdown()
+    assert said or not ordered, "it looked silent at least once, while it waited to read"
+
+
+async def test_the_group_of_a_killed_worker_is_removed_after_a_wait(
+    stepped: SteppedServer,
+    backend: RedisMessageQueueBackend,
+    redis: Redis,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("REDIS_URL", stepped.url)
+    monkeypatch.setenv("REDIS_STREAM_LEASE_SECONDS", "1")
+    await redis.xgroup_create(TOPIC, GROUP, "$")
+    await redis.xreadgroup(GROUP, "killed", {TOPIC: ">"})
+    stepped.step(HOUR)
+    done = await anyio.to_thread.run_sync(run_command, "group", "remove", TOPIC, GROUP)
+    assert done.stdout == "slack:a, group bot: removed. It had finished everything.\n"
+    assert done.stderr == (
+        "abe-redis: Workers of group 'bot' of 'slack:a' are silent and have not ended in order: killed. "
+        "After a step of the server's clock, live ones look so, too. Waiting up to 2 s for a sign of life.\n"
+    )
+
+
+async def test_the_group_of_workers_that_have_ended_is_removed_at_once(
+    stepped: SteppedServer, backend: RedisMessageQueueBackend, groups: Groups
+) -> None:
+    said = list[str]()
+    worker = EventWorker(backend, nothing, group=GROUP)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(worker.run)
+        await until(lambda: finished(groups))
+        await worker.shutdown()
+    stepped.step(HOUR)
+    assert (await groups.remove(TOPIC, GROUP, on_wait=said.append)).done == "removed"
+    assert not said
