@@ -13,6 +13,7 @@ from abe_redis.operations.recording import IN_BATCHES, MOST_LISTED
 from abe_redis.operations.scope import Scope
 from abe_redis.schemas import AuditResult, Change
 from abe_redis.streams import ids, names, peek
+from abe_redis.streams.audit import recorded_at
 
 MOST = 1000
 
@@ -50,7 +51,7 @@ async def changes(
     check_range("count", count, 1, MOST)
     found = _Found()
     async with scope.redis("reading what was changed") as redis:
-        first = None if since is None else await positions.since(redis, since)
+        first = "0-0" if since is None else await positions.since(redis, since)
         after, is_whole = None, True
         while is_whole:
             page = await peek.entries(redis, names.AUDIT, after=after, count=_PAGE, order="newest")
@@ -58,9 +59,10 @@ async def changes(
             for entry in page:
                 after = entry.id
                 one = _change(entry)
-                if first and ids.order(entry.id) < ids.order(first):
+                if ids.order(entry.id) < ids.order(first):  # what was recorded before it is older, too
                     return AuditResult(changes=found.changes)
-                if (who or "") not in one.who or (stream and stream not in streams_of(one)):
+                is_older = recorded_at(entry) < ids.order(first)[0]
+                if is_older or (who or "") not in one.who or (stream and stream not in streams_of(one)):
                     continue
                 if not is_shown(one):
                     continue
@@ -126,7 +128,7 @@ def _run(one: Change) -> tuple[str, ...]:
 
 def _change(entry: peek.Entry) -> Change:
     return Change(
-        at=ids.moment(entry.id),
+        at=ids.moment(f"{recorded_at(entry)}-0"),
         who=entry.fields.get(b"who", b"").decode(errors="replace"),
         origin=entry.fields.get(b"from", b"mcp").decode(errors="replace"),
         what=entry.fields.get(b"what", b"").decode(errors="replace"),

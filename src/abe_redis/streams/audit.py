@@ -7,10 +7,13 @@ from typing import Any, Literal
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from abe_redis.streams import names, peek
+from abe_redis.streams import ids, names, peek
 from abe_redis.streams.publish import append
 
 KEPT = 10_000
+
+_LEAST_STEP_MS = 1000
+"""Least difference between the id of a record and its time that a step of the clock has made."""
 
 type Source = Literal["mcp", "cli", "consumer"]
 """Where a change came from: the MCP server, the command line, or a consumer that repairs something."""
@@ -37,7 +40,20 @@ async def record(
         redis.RedisError: The server refused it or could not be reached.
     """
     fields = {"who": who, "from": source, "what": what, "facts": json.dumps(facts, ensure_ascii=False)}
-    await append(redis, names.AUDIT, fields | ({"once": once} if once else {}), kept=KEPT)
+    fields |= {"once": once} if once else {}
+    with suppress(ResponseError):  # who may not ask leaves it to the id
+        seconds, microseconds = await redis.time()
+        fields["at"] = f"{seconds * 1000 + microseconds // 1000}"
+    await append(redis, names.AUDIT, fields, kept=KEPT)
+
+
+def recorded_at(entry: peek.Entry) -> int:
+    """When a record was written, in ms.
+
+    Its id says so, unless the server's clock was set back: ids cannot go back with it.
+    """
+    of_id, of_record = ids.order(entry.id)[0], ids.number(entry.fields.get(b"at"))
+    return of_id if of_record is None or of_record > of_id - _LEAST_STEP_MS else of_record
 
 
 async def is_recorded(redis: Redis, once: str) -> bool:
