@@ -43,7 +43,7 @@ def as_interrupts() -> Iterator[None]:
     calls of threads have filled the loop's pipe.
 
     Raises:
-        KeyboardInterrupt: Such a signal came, and the block was cancelled.
+        KeyboardInterrupt: Such a signal came, and the block was cancelled, or had ended by then.
     """
     task, loop = asyncio.current_task(), asyncio.get_running_loop()
     came = False
@@ -67,6 +67,8 @@ def as_interrupts() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+    if came:  # when nothing was left to cancel: the task would end as cancelled, without a word why
+        raise KeyboardInterrupt
 
 
 async def on_signal(

@@ -175,6 +175,29 @@ except KeyboardInterrupt:
     assert (done.stdout, done.stderr) == ("interrupted\n", "abe-redis: Published: 1, and nothing is left.\n")
 
 
+@pytest.mark.usefixtures("not_under_nohup")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_after_the_last_wait_of_a_call_prints_no_traceback(number: signal.Signals) -> None:
+    program = f"""
+import anyio, os
+from abe_redis.runtime.signals import as_interrupts
+
+async def main():
+    with as_interrupts():
+        await anyio.sleep(0)
+        os.kill(os.getpid(), {number})
+
+try:
+    anyio.run(main)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=PATIENCE
+    )
+    assert (done.stdout, done.stderr) == ("interrupted\n", "")
+
+
 LETTERS = 3000
 
 
