@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from abe_redis.cli.option_values import CheckedGroup
 from abe_redis.errors import SettingsError
 from abe_redis.observability.logs import LogFormat, set_up
 
@@ -34,6 +35,7 @@ app = typer.Typer(
 
     Example: abe-redis worker bot:handle --group workers
     """,
+    cls=CheckedGroup,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
@@ -58,7 +60,7 @@ def in_order(commands: typer.Typer) -> None:
 
 
 def with_stream_option(commands: typer.Typer) -> None:
-    """Let every command whose first argument is a stream have --stream, too, and all refuse empty values."""
+    """Let every command whose first argument is a stream have --stream, too, and check all options."""
     from abe_redis.cli.stream_option import WithStream  # noqa: PLC0415
 
     for family in (commands, *(one.typer_instance for one in commands.registered_groups)):

@@ -10,12 +10,16 @@ from abe_redis.cli.common import AnyStream, AsJson, plain, progress, with_scope
 from abe_redis.cli.common import show as show_result
 from abe_redis.cli.dead_choice import LetterFilters
 from abe_redis.cli.filters import EventFilters
+from abe_redis.cli.option_values import CheckedGroup
 from abe_redis.cli.payload_lines import Lines, page_size, print_lines
 from abe_redis.cli.spread import spread
 from abe_redis.runtime.plurals import count, when
 
 dead = typer.Typer(
-    name="dead", no_args_is_help=True, help="Dead letters: the events that a group gave up on."
+    name="dead",
+    cls=CheckedGroup,
+    no_args_is_help=True,
+    help="Dead letters: the events that a group gave up on.",
 )
 app.add_typer(dead, rich_help_panel=REPAIR)
 

@@ -34,7 +34,7 @@ def listen(
     bolt_app: Annotated[
         str | None,
         typer.Argument(
-            metavar="[MODULE:APP]",
+            metavar="MODULE:APP",
             help="A Bolt app, such as bot:app, that answers at once what cannot be queued (see --inline). "
             "The rest is queued, for `abe-redis worker`.",
             show_default=False,

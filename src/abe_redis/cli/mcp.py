@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any, override
 
 import anyio
 import typer
-from typer.core import TyperGroup
 
 from abe_redis.cli.app import RUN, app, is_default, log_format_of
 from abe_redis.cli.common import LOCAL, MetricsHost, MetricsPort, exposed, say
 from abe_redis.cli.mcp_limits import check, check_none
+from abe_redis.cli.option_values import CheckedGroup
 from abe_redis.errors import SettingsError
 from abe_redis.runtime.collector import idle_during_imports
 
@@ -53,7 +53,7 @@ _WIDE = 100
 """Columns that the table of `--help` needs; in fewer it would cut names of options and variables."""
 
 
-class _LegibleWhenNarrow(TyperGroup):
+class _LegibleWhenNarrow(CheckedGroup):
     """Long names of options leave a table no room at 80 columns; the list without frames has it."""
 
     @override

@@ -1,13 +1,17 @@
 """--stream: the stream of a command, which may also be its first argument."""
 
+import re
+from collections.abc import Sequence
 from typing import Annotated, Any, override
 
 import typer
 from typer.main import get_command
 
-from abe_redis.cli.empty_values import RefusesEmptyValues
+from abe_redis.cli.option_values import CheckedCommand
 
 _NAMES = ("--stream", "-s")
+_ID = re.compile(r"\d{5,}(?:-\d+)?", re.ASCII)
+"""An entry id, as it may stand where the stream should."""
 
 
 def _option() -> Any:  # noqa: ANN401 - an option of click, wherever typer has it
@@ -21,7 +25,7 @@ def _option() -> Any:  # noqa: ANN401 - an option of click, wherever typer has i
     return get_command(made).params[0]
 
 
-class WithStream(RefusesEmptyValues):
+class WithStream(CheckedCommand):
     """A command; if its first argument is a stream, --stream names it, too."""
 
     @override
@@ -31,8 +35,7 @@ class WithStream(RefusesEmptyValues):
         self._has_stream = first is not None and first.name == "stream"
         if self._has_stream:
             option = _option()
-            option.help = first.help.replace("The stream", "The stream, here or as the first argument", 1)
-            first.hidden = True  # in help, which has it once
+            option.help = "The same as the argument STREAM; this may stand anywhere."
             self.params.insert(self.params.index(first) + 1, option)
 
     @override
@@ -72,10 +75,38 @@ class WithStream(RefusesEmptyValues):
                 f"The stream is given twice: as {others[0]!r}, and with --stream as {named[0]!r}.",
                 ctx=context,
             )
+        asks_for_help = not set(rest).isdisjoint(context.help_option_names)
+        if others and not (named or asks_for_help or context.resilient_parsing):
+            self._check_that_it_is_there(context, others)
         return [*named, *rest]
 
+    def _check_that_it_is_there(self, context: Any, given: Sequence[str]) -> None:  # noqa: ANN401
+        """Say that the stream is missing, if an id or the only one of several words stands in its place.
+
+        Raises:
+            typer.BadParameter: It is missing.
+        """
+        finds = any("--event-id" in one.opts for one in self.params)
+        is_id = _ID.fullmatch(given[0]) is not None and (finds or not self._is_only_argument())
+        required = [one for one in self._arguments() if one.required]
+        if not is_id and len(given) >= len(required):
+            return
+        others = " or ".join(str(one.metavar) for one in required[1:])
+        what = "The stream" if is_id else f"The stream or {others}"
+        stands = "is an id" if is_id else "stands in the stream's place"
+        usage = " ".join([context.command_path, *self.collect_usage_pieces(context)[1:]])
+        find = " To find an event, give its id with --event-id." if finds else ""
+        raise typer.BadParameter(
+            f"{what} is missing: {given[0]!r} {stands}. Write `{usage}`, or give the stream with --stream."
+            f"{find}",
+            ctx=context,
+        )
+
+    def _arguments(self) -> list[Any]:
+        return [one for one in self.params if one.param_type_name == "argument"]
+
     def _is_only_argument(self) -> bool:
-        return sum(one.param_type_name == "argument" for one in self.params) == 1
+        return len(self._arguments()) == 1
 
     def _options_with_values(self, context: Any) -> set[str]:  # noqa: ANN401
         options: list[Any] = [one for one in self.get_params(context) if one.param_type_name == "option"]

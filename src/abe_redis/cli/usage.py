@@ -1,6 +1,7 @@
 """What is wrong with a command line, in words of people; and which option or command they probably meant."""
 
 import re
+from difflib import get_close_matches
 from typing import Any
 
 from pydantic import ValidationError
@@ -131,8 +132,40 @@ def with_options(sentence: str) -> str:
     )
 
 
+def _where_the_stream_belongs(context: Any) -> str:  # noqa: ANN401 - of click
+    """What a command takes that has --stream and no argument for it; empty for any other command."""
+    arguments = [one for one in context.command.params if one.param_type_name == "argument"]
+    if not any("--stream" in one.opts for one in context.command.params) or (
+        arguments and arguments[0].name == "stream"
+    ):
+        return ""
+    name = context.command_path.removeprefix(context.find_root().command_path).strip()
+    takes = f"one argument, {arguments[0].metavar}" if arguments else "no argument"
+    quotes = " (in single quotes)" if name == "publish" else ""
+    return f"{name} takes {takes}{quotes}: give the stream with --stream."
+
+
+def _unknown_option(error: Any) -> str:  # noqa: ANN401 - of click
+    """That there is no such option, and which one they probably meant."""
+    said = f"No such option: {error.option_name}."
+    meant = _MEANT.get(error.option_name)
+    if meant is not None and any(meant in one.opts for one in error.ctx.command.params):
+        return f"{said} Did you mean {meant}?"
+    if near := get_close_matches(error.option_name, error.possibilities or (), n=1, cutoff=0.75):
+        return f"{said} Did you mean {near[0]}?"
+    if error.ctx is not None and error.ctx.parent is None:
+        return f"{said} The options of a command stand behind it, as in `abe-redis stats --json`."
+    return said
+
+
 def in_words(error: Any) -> str:  # noqa: ANN401 - an error of click, wherever typer has it
-    """The error as a sentence."""
+    """The error as a sentence, and where to read more."""
+    said = _sentence(error).removeprefix("Invalid value: ")
+    said = said if said.endswith((".", "?", "!")) else f"{said}."
+    return said if error.ctx is None else f"{said} See `{error.ctx.command_path} --help`."
+
+
+def _sentence(error: Any) -> str:  # noqa: ANN401 - as there
     if command := re.match(r"No such command '([^']*)'", str(error.format_message())):
         family = error.ctx.info_name if error.ctx.parent else ""
         if command[1] == "trim":
@@ -143,12 +176,10 @@ def in_words(error: Any) -> str:  # noqa: ANN401 - an error of click, wherever t
         command = error.ctx.command_path.removeprefix(error.ctx.find_root().command_path).strip()
         value = " json" if option == "--log-format" else ""
         return f"{option} stands before the command: abe-redis {option}{value} {command}"
-    is_of_publish = error.ctx is not None and error.ctx.info_name == "publish"
-    if is_of_publish and "extra argument" in error.format_message():
-        return "publish takes one argument, the event in single quotes: give the stream with --stream."
-    meant = _MEANT.get(getattr(error, "option_name", ""))
-    if meant is not None and any(meant in one.opts for one in error.ctx.command.params):
-        return f"No such option: {error.option_name}. Did you mean {meant}?"
+    if "extra argument" in error.format_message() and (words := _where_the_stream_belongs(error.ctx)):
+        return words
+    if hasattr(error, "possibilities"):
+        return _unknown_option(error)
     if isinstance(error.__cause__, ValidationError):
         error.message = sentences.needed(error.__cause__)
     return str(error.format_message())

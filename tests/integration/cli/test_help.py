@@ -36,6 +36,38 @@ print(json.dumps(dict(walk(typer.main.get_command(app), ""))))
     return found
 
 
+def of_each_option() -> dict[str, str]:
+    """What each command says to each option that takes one value, if that is given twice."""
+    script = """
+import json, typer.main, abe_redis.cli as cli
+from contextlib import suppress
+from unittest.mock import patch
+from abe_redis.cli.app import app
+from abe_redis.cli.option_values import refuse_second_values
+with patch("typer.Typer.__call__"), suppress(SystemExit):
+    cli.main()
+said = {}
+def walk(command, context):
+    name = context.command_path
+    for one in command.params:
+        if one.param_type_name == "option" and not (one.multiple or one.is_flag):
+            said[f"{name} {one.opts[0]}"] = ""
+            try:
+                refuse_second_values(command, context, [one.opts[0], "1", one.opts[-1], "2"])
+            except Exception as error:
+                said[f"{name} {one.opts[0]}"] = error.format_message()
+    for each, inner in getattr(command, "commands", {}).items():
+        walk(inner, inner.context_class(inner, info_name=each, parent=context))
+top = typer.main.get_command(app)
+walk(top, top.context_class(top, info_name="abe-redis"))
+print(json.dumps(said))
+"""
+    found: dict[str, str] = json.loads(
+        subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    )
+    return found
+
+
 def test_help_names_every_option_and_variable_in_whole_at_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     for name, options in commands().items():
