@@ -44,7 +44,7 @@ REMARKS = {
     "doctor": "One object, `findings`; with `--settings`, `settings`. Each finding has:",
     "publish": "With `--lines`, see `PublishLinesResult` below.",
     "read": f"With `--follow`, {EVENT}. With `--event-id`, `handled` has the state in each group.",
-    "stats": "When Redis does not answer, only `problems` and `outbox` are filled.",
+    "stats": "When Redis does not answer, only `problems` and `outbox` are filled, beside `error`.",
 }
 
 
@@ -52,7 +52,11 @@ def page() -> str:
     """All of it."""
     parts = [
         "<!-- written from src/abe_redis/schemas by `make json` -->\n# JSON of the commands\n\nWhat a command prints with `--json`: one object. A field that is not known, or does "
-        "not apply, is null or empty. Times are in UTC. New fields may come; none changes its meaning.\n"
+        "not apply, is null or empty. Times are in UTC. New fields may come; none changes its meaning.\n\n"
+        "A command that fails (exit code 1, 2 or 130) prints one object, too, with the field `error`: the sentence "
+        "that stderr has. Where it had done part of the work, as `ack` of several ids or `publish --lines`, the "
+        "object also has the fields below. So `error` is there exactly when the command failed. `doctor` and "
+        "`stats --check`, which end with 1 when something is wrong with the queue, did not fail.\n"
     ]
     for name, model in sorted(OUTPUTS.items()):
         remark = f"{REMARKS[name]}\n\n" if name in REMARKS else ""

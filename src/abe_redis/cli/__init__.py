@@ -6,8 +6,7 @@ reason is on stderr); 2 the command line or a setting is wrong. docs/command-lin
 
 import errno
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from abe_redis.cli.early_end import at_interrupt, at_sigterm, begin
@@ -77,6 +76,9 @@ def main() -> None:
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
+INTERRUPTED = 130
+"""The exit code of a command that Ctrl-C ended."""
+
 _WRONG = (SettingsError, InvalidNameError, InvalidArgumentError)
 """Errors about a setting or an argument, whatever state the queue is in."""
 
@@ -87,47 +89,32 @@ def _run(app: "typer.Typer") -> None:
     """Run a command. An error about its arguments repeats nothing that could control the terminal."""
     import typer  # noqa: PLC0415
 
-    try:
-        code = app(standalone_mode=False)
-    except typer.Abort:
-        from typer import rich_utils  # noqa: PLC0415 - a quarter of what a command without errors imports
+    from abe_redis.cli.failure import end_interrupted, tell  # noqa: PLC0415
 
-        rich_utils.rich_abort_error()
+    try:
+        code = app(standalone_mode=False, prog_name="abe-redis")
+    except typer.Abort:
+        tell(["Nothing was changed."])
         raise SystemExit(1) from None
     except Exception as wrong:
         if not isinstance(wrong, typer.BadParameter.__mro__[2]):  # whatever is wrong with a command line
             raise
-        from typer import rich_utils  # noqa: PLC0415
-
         from abe_redis.cli.usage import in_words  # noqa: PLC0415
         from abe_redis.sanitize.secrets import mask  # noqa: PLC0415
-        from abe_redis.sanitize.untrusted import lines  # noqa: PLC0415
 
         error: Any = wrong
-        said = lines(mask(in_words(error)))
-        error.format_message = lambda: said
-        with _code_alone():
-            rich_utils.rich_format_error(error)
+        tell([mask(in_words(error))])
         raise SystemExit(error.exit_code) from None
+    if code == INTERRUPTED:
+        end_interrupted()
     raise SystemExit(code if isinstance(code, int) else 0)
 
 
-@contextmanager
-def _code_alone() -> Iterator[None]:
-    """Let the exit code alone say what is wrong, if stderr cannot be written."""
-    try:
-        yield
-    except OSError:
-        sys.stderr = None
-
-
 def _end(errors: Sequence[AbeRedisError]) -> NoReturn:
-    from abe_redis.cli.common import plain, say  # noqa: PLC0415
+    from abe_redis.cli.failure import tell  # noqa: PLC0415
     from abe_redis.cli.usage import with_options  # noqa: PLC0415
     from abe_redis.sanitize.secrets import mask  # noqa: PLC0415
 
-    for error in errors:
-        said = with_options(str(error)) if isinstance(error, _OF_A_CALL) else str(error)
-        with _code_alone():
-            say(f"abe-redis: {plain(mask(said))}", to_stderr=True)  # a secret may stand in the wrong place
+    # A secret may stand in the wrong place.
+    tell([mask(with_options(str(one)) if isinstance(one, _OF_A_CALL) else str(one)) for one in errors])
     raise SystemExit(2 if all(isinstance(error, _WRONG) for error in errors) else 1)

@@ -1,12 +1,16 @@
 """audit: the changes that people and agents made."""
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from abe_redis.cli.app import INSPECT, app
-from abe_redis.cli.common import AsJson, plain, show, with_backend
+from abe_redis.cli.common import AsJson, plain, show, with_scope
 from abe_redis.runtime.plurals import when
+
+if TYPE_CHECKING:
+    from abe_redis.operations.scope import Scope
+    from abe_redis.schemas import AuditResult
 
 
 def _facts(facts: dict[str, Any]) -> str:
@@ -14,12 +18,17 @@ def _facts(facts: dict[str, Any]) -> str:
     said = [
         f"{name.replace('_', ' ')}: {_listed(value, facts.get(f'more {name}'))}"
         if isinstance(value, list)
-        else f"{name.replace('_', ' ')}: {value}"
+        else f"{name.replace('_', ' ')}: {_said(value)}"
         for name, value in facts.items()
         # How many of a list were not recorded stands behind those that were.
         if not (name.startswith("more ") and isinstance(facts.get(name.removeprefix("more ")), list))
     ]
     return "; ".join(said)
+
+
+def _said(value: object) -> object:
+    """A fact as people say it."""
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else value
 
 
 _MOST_LISTED = 10
@@ -30,6 +39,18 @@ def _listed(values: list[object], unlisted: object) -> str:
     more = max(0, len(values) - _MOST_LISTED) + (unlisted if isinstance(unlisted, int) else 0)
     rest = f" and {more} more" if more else ""
     return ", ".join(map(str, values[:_MOST_LISTED])) + rest
+
+
+async def _changes(scope: "Scope", *, stream: str | None, **which: Any) -> "AuditResult":  # noqa: ANN401
+    """The changes; a stream of which there is none has to exist, since it may be mistyped."""
+    from abe_redis.operations.audit import changes  # noqa: PLC0415
+
+    result = await changes(scope, stream=stream, **which)
+    if stream is not None and not result.changes:
+        name = scope.allowed(stream)
+        async with scope.redis(f"looking for {name!r}") as redis:
+            await scope.check_known(redis, name)
+    return result
 
 
 @app.command(rich_help_panel=INSPECT)
@@ -52,12 +73,7 @@ def audit(
 
     Example: abe-redis audit --since 1h --who mcp- --stream slack_events
     """
-    from abe_redis.operations.audit import changes  # noqa: PLC0415
-    from abe_redis.operations.scope import Scope  # noqa: PLC0415
-
-    result = with_backend(
-        lambda backend: changes(Scope(backend), count=count, since=since, who=who, stream=stream)
-    )
+    result = with_scope(lambda scope: _changes(scope, count=count, since=since, who=who, stream=stream))
     lines = [
         f"{when(one.at)}  {plain(one.origin)}  {plain(one.what.replace('_', ' '))}  "
         f"{plain(one.who)}  {plain(_facts(one.facts))}"

@@ -10,6 +10,7 @@ import anyio
 import typer
 from pydantic import BaseModel
 
+from abe_redis.cli.failure import interrupted, tell
 from abe_redis.errors import AbeRedisError, SettingsError
 from abe_redis.runtime.collector import idle_during_imports
 
@@ -117,9 +118,22 @@ def operations_of(backend: "RedisMessageQueueBackend") -> "Callable[[], Awaitabl
     return get
 
 
-def show(result: BaseModel, text: str, *, as_json: bool) -> None:
-    """Print a result: as JSON for a script, or as text for a person."""
-    say(json_of(result, indent=2) if as_json else text)
+def show(result: BaseModel, text: str, *, as_json: bool, error: str = "") -> None:
+    """Print a result: as JSON for a script, or as text for a person.
+
+    Args:
+        result: The result.
+        text: The same for people; empty for nothing.
+        as_json: For a script.
+        error: Why the rest was not done; then the command has failed.
+
+    Raises:
+        typer.Exit: There is an error.
+    """
+    if not (as_json and error) and (as_json or text or not error):
+        say(json_of(result, indent=2) if as_json else text)
+    if error:
+        fail(error, result)
 
 
 def wraps() -> bool:
@@ -157,13 +171,17 @@ def plain(text: str) -> str:
     return line(text)
 
 
-def fail(sentence: str) -> NoReturn:
-    """Say on stderr what failed, and end with 1; what was done before is shown already.
+def fail(sentence: str, result: BaseModel | None = None) -> NoReturn:
+    """Say what failed, and end with 1.
+
+    Args:
+        sentence: What failed.
+        result: What was done all the same, for --json.
 
     Raises:
         typer.Exit: Always.
     """
-    say(f"abe-redis: {sentence}", to_stderr=True)
+    tell([sentence], result)
     raise typer.Exit(1)
 
 
@@ -181,13 +199,12 @@ def confirm(question: str, *, yes: bool) -> None:
     if yes:
         return
     if not at_terminal():
-        say(f"abe-redis: {question} There is no terminal to ask at; add --yes.", to_stderr=True)
+        tell([f"{question} There is no terminal to ask at; add --yes."])
         raise typer.Exit(2)
     from abe_redis.sanitize.untrusted import lines  # noqa: PLC0415
 
     if not typer.confirm(lines(question), err=True):
-        say("Nothing was changed.")
-        raise typer.Exit(1)
+        fail("Nothing was changed.")
 
 
 @contextmanager
@@ -204,7 +221,7 @@ def stepwise(what: str) -> Iterator[Callable[[int], None]]:
 
             yield note
     except KeyboardInterrupt:
-        say(f"abe-redis: Interrupted while {what}: {done} done, and perhaps some more.", to_stderr=True)
+        interrupted(f"Interrupted while {what}: {done} done, and perhaps some more.")
         raise
 
 

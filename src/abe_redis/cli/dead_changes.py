@@ -10,7 +10,6 @@ from abe_redis.cli.common import (
     Stream,
     Yes,
     confirm,
-    fail,
     plain,
     stepwise,
     with_backend,
@@ -19,6 +18,7 @@ from abe_redis.cli.common import (
 from abe_redis.cli.common import show as show_result
 from abe_redis.cli.dead import dead
 from abe_redis.cli.dead_choice import Everything, Ids, LetterFilters
+from abe_redis.cli.failure import MAY_BE_DONE, when_interrupted
 from abe_redis.cli.filters import EventFilters
 from abe_redis.cli.spread import spread
 from abe_redis.runtime.plurals import count
@@ -45,16 +45,17 @@ def bury(
     from abe_redis.operations.caller import Caller  # noqa: PLC0415
     from abe_redis.operations.scope import Scope  # noqa: PLC0415
 
-    result = with_backend(
-        lambda backend: burying.bury(
-            Scope(backend, origin="cli"),
-            Caller(backend, origin="cli").consumer,
-            entry_id,
-            stream=stream,
-            group=group,
-            reason=reason,
+    with when_interrupted(MAY_BE_DONE):
+        result = with_backend(
+            lambda backend: burying.bury(
+                Scope(backend, origin="cli"),
+                Caller(backend, origin="cli").consumer,
+                entry_id,
+                stream=stream,
+                group=group,
+                reason=reason,
+            )
         )
-    )
     text = f"{count(len(result.buried), 'event')} of {plain(result.stream)} buried for {plain(result.group)}."
     if result.passed_over:
         them = f"{count(result.passed_over, 'event')} before it"
@@ -160,11 +161,11 @@ def _show_change(result: "RedriveResult | PurgeResult", text: str, *, is_done: b
     Raises:
         typer.Exit: There are some.
     """
-    if is_done or as_json or not result.unknown:
-        show_result(result, text, as_json=as_json)
+    error = ""
     if result.unknown:
         unknown, listed = plain(", ".join(result.unknown)), plain(command("dead list", result.stream))
-        fail(
+        error = (
             f"There is no such dead letter of {plain(result.stream)}: {unknown}. "
             f"`{listed}` shows those there are."
         )
+    show_result(result, text if is_done or not error else "", as_json=as_json, error=error)

@@ -5,7 +5,8 @@ from typing import Annotated
 import typer
 
 from abe_redis.cli.app import REPAIR, app
-from abe_redis.cli.common import AsJson, DryRun, Yes, confirm, plain, progress, say, show, with_scope
+from abe_redis.cli.common import AsJson, DryRun, Yes, confirm, plain, progress, show, with_scope
+from abe_redis.cli.failure import when_interrupted
 from abe_redis.runtime.plurals import count
 
 
@@ -60,23 +61,19 @@ def erase(
     if not dry_run and (user or channel):
         whose = " and ".join(plain(one) for one in (user, channel) if one)
         confirm(f"Erase the events of {whose} for good?", yes=yes)
-    try:
-        with progress("searching") as on_progress:
-            result = with_scope(
-                lambda scope: erase_events(
-                    scope,
-                    user=user,
-                    channel=channel,
-                    mentions=mentions,
-                    stream=stream,
-                    dry_run=dry_run,
-                    on_progress=on_progress,
-                )
+    some = "" if dry_run else ": some events may be erased already. The same command erases the rest"
+    with when_interrupted(f"Interrupted{some}."), progress("searching") as on_progress:
+        result = with_scope(
+            lambda scope: erase_events(
+                scope,
+                user=user,
+                channel=channel,
+                mentions=mentions,
+                stream=stream,
+                dry_run=dry_run,
+                on_progress=on_progress,
             )
-    except KeyboardInterrupt:
-        some = "" if dry_run else ": some events may be erased already. The same command erases the rest"
-        say(f"abe-redis: Interrupted{some}.", to_stderr=True)
-        raise
+        )
     lines = []
     for one in result.streams:
         open_ = f", {one.unfinished} of them unfinished" if one.unfinished else ""

@@ -1,5 +1,6 @@
 """group list, create, reset, remove, replay, pause and resume."""
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -18,17 +19,20 @@ from abe_redis.cli.common import (
     show,
     with_scope,
 )
+from abe_redis.cli.failure import MAY_BE_DONE, when_interrupted
+from abe_redis.cli.option_values import CheckedGroup
 from abe_redis.runtime.plurals import count
 from abe_redis.schemas.stats import is_agent, is_person
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from abe_redis.operations.scope import Scope
+    from abe_redis.operations.groups import Groups
     from abe_redis.schemas import GroupChange, GroupOfStream, GroupsResult, GroupStats
 
 group = typer.Typer(
     name="group",
+    cls=CheckedGroup,
     no_args_is_help=True,
     help="Consumer groups: list, create, move, replay, pause and remove them.",
 )
@@ -130,6 +134,14 @@ def _tell(change: "GroupChange", *, as_json: bool) -> None:
     show(change, text, as_json=as_json)
 
 
+def _done(call: "Callable[[Groups], Awaitable[GroupChange]]", *, dry_run: bool = False) -> "GroupChange":
+    """Make a change of a group; whoever interrupts it learns how to see whether it is done."""
+    from abe_redis.operations.groups import Groups  # noqa: PLC0415
+
+    with nullcontext() if dry_run else when_interrupted(MAY_BE_DONE):
+        return with_scope(lambda scope: call(Groups(scope)))
+
+
 def _change(change: "Callable[..., GroupChange]", *, dry_run: bool, yes: bool, as_json: bool) -> None:
     """Make a change after which events come again; on a terminal ask first, if there are any."""
     if not (dry_run or yes) and at_terminal():
@@ -170,12 +182,8 @@ def create(
 
     Example: abe-redis group create slack_events audit --from now
     """
-    from abe_redis.operations.groups import Groups  # noqa: PLC0415
-
-    change = with_scope(
-        lambda scope: Groups(scope).create(
-            stream, name, start=start, force=force, create_stream=create_stream
-        )
+    change = _done(
+        lambda groups: groups.create(stream, name, start=start, force=force, create_stream=create_stream)
     )
     _tell(change, as_json=as_json)
 
@@ -205,11 +213,11 @@ def reset(
 
     Example: abe-redis group reset slack_events workers --from 2h --dry-run
     """
-    from abe_redis.operations.groups import Groups  # noqa: PLC0415
 
     def reset_it(*, dry_run: bool) -> "GroupChange":
-        return with_scope(
-            lambda scope: Groups(scope).reset(stream, name, start=start, force=force, dry_run=dry_run)
+        return _done(
+            lambda groups: groups.reset(stream, name, start=start, force=force, dry_run=dry_run),
+            dry_run=dry_run,
         )
 
     _change(reset_it, dry_run=dry_run, yes=yes, as_json=as_json)
@@ -237,14 +245,11 @@ def remove(
 
     Example: abe-redis group remove slack_events audit
     """
-    from abe_redis.operations.groups import Groups  # noqa: PLC0415
 
-    def remove_it(scope: "Scope") -> "Awaitable[GroupChange]":
-        return Groups(scope).remove(
-            stream, name, force=force, on_wait=lambda said: say(f"abe-redis: {said}", to_stderr=True)
-        )
+    def told(sentence: str) -> None:
+        say(f"abe-redis: {sentence}", to_stderr=True)
 
-    _tell(with_scope(remove_it), as_json=as_json)
+    _tell(_done(lambda groups: groups.remove(stream, name, force=force, on_wait=told)), as_json=as_json)
 
 
 @group.command()
@@ -278,18 +283,15 @@ def replay(
 
     Example: abe-redis group replay slack_events workers --from 2h --until 1h
     """
-    from abe_redis.operations.groups import Groups  # noqa: PLC0415
-
     if until is not None and last != "now":
         raise typer.BadParameter(
             "Give --until, which leaves its point out, or --to, which includes it; not both."
         )
 
     def replay_it(*, dry_run: bool) -> "GroupChange":
-        return with_scope(
-            lambda scope: Groups(scope).replay(
-                stream, name, first=first, last=last, until=until, dry_run=dry_run
-            )
+        return _done(
+            lambda groups: groups.replay(stream, name, first=first, last=last, until=until, dry_run=dry_run),
+            dry_run=dry_run,
         )
 
     _change(replay_it, dry_run=dry_run, yes=yes, as_json=as_json)
@@ -306,10 +308,8 @@ def pause(
 
     Example: abe-redis group pause slack_events workers
     """
-    from abe_redis.operations.groups import Groups  # noqa: PLC0415
-
     _tell(
-        with_scope(lambda scope: Groups(scope).pause(stream, name, create_stream=create_stream)),
+        _done(lambda groups: groups.pause(stream, name, create_stream=create_stream)),
         as_json=as_json,
     )
 
@@ -320,6 +320,4 @@ def resume(stream: Stream, name: Name, *, as_json: AsJson = False) -> None:
 
     Example: abe-redis group resume slack_events workers
     """
-    from abe_redis.operations.groups import Groups  # noqa: PLC0415
-
-    _tell(with_scope(lambda scope: Groups(scope).resume(stream, name)), as_json=as_json)
+    _tell(_done(lambda groups: groups.resume(stream, name)), as_json=as_json)

@@ -8,6 +8,7 @@ import typer
 from abe_redis.cli.app import EVENTS, app
 from abe_redis.cli.common import AsJson, plain, progress, say, show, with_operations
 from abe_redis.cli.encoding import checked, from_stdin, json_object
+from abe_redis.cli.failure import interrupted, keep
 from abe_redis.errors import InvalidArgumentError, PayloadError
 from abe_redis.runtime.plurals import count
 
@@ -76,10 +77,8 @@ def publish(
             forwards=True,
         )
     except KeyboardInterrupt:
-        say(
-            "abe-redis: Interrupted before Redis answered: the event may be published. `abe-redis read` "
-            "shows it.",
-            to_stderr=True,
+        interrupted(
+            "Interrupted before Redis answered: the event may be published. `abe-redis read` shows it."
         )
         raise
     if not value:
@@ -121,8 +120,7 @@ def _publish_lines(
 
     def note(result: PublishLinesResult) -> None:
         left_off.append(result)
-        if as_json:
-            show(result, "", as_json=True)
+        keep(result)
 
     try:
         with progress("publishing") as on_progress:
@@ -140,8 +138,8 @@ def _publish_lines(
             )
     except KeyboardInterrupt:
         if not left_off:
-            say("abe-redis: Interrupted before the first line. Published: 0.", to_stderr=True)
             note(PublishLinesResult(continue_with=f"--from-line {first}"))
+            interrupted("Interrupted before the first line. Published: 0.")
         raise
     text = f"{count(result.lines - result.duplicates, 'event')} published"
     text += f"; {result.duplicates} more were there already" if result.duplicates else ""

@@ -238,11 +238,8 @@ def _show_one(event_id: str, stream: str | None, *, as_json: bool) -> None:
     lines += [f"  {state_line(one)}" for one in result.handled]
     if result.events:
         lines.append(plain(result.note))
-    if result.events or as_json:
-        show(result, "\n".join(lines), as_json=as_json)
-    if not result.events:
-        say(f"abe-redis: {plain(result.note)}", to_stderr=True)
-        raise typer.Exit(1)
+    error = "" if result.events else plain(result.note)
+    show(result, "\n".join(lines), as_json=as_json, error=error)
 
 
 def _line(event: "EventView") -> str:

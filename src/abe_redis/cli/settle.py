@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from abe_redis.cli.app import EVENTS, app
-from abe_redis.cli.common import AsJson, Stream, fail, plain, show, with_operations
+from abe_redis.cli.common import AsJson, Stream, plain, show, with_operations
+from abe_redis.cli.failure import MAY_BE_DONE, when_interrupted
 from abe_redis.runtime.shell import command, option
 from abe_redis.schemas.stats import is_agent, is_person
 
@@ -33,11 +34,12 @@ def ack(
 
     Example: abe-redis ack slack_events 1732000000000-0 --group workers
     """
-    result = with_operations(
-        lambda operations: operations.ack(stream=stream, group=group, ids=ids, consumer=consumer)
-    )
-    show(result, f"{len(result.acked)} acknowledged.{_beside(consumer)}", as_json=as_json)
-    _say_what_was_not_settled(result)
+    with when_interrupted(MAY_BE_DONE):
+        result = with_operations(
+            lambda operations: operations.ack(stream=stream, group=group, ids=ids, consumer=consumer)
+        )
+    text = f"{len(result.acked)} acknowledged.{_beside(consumer)}"
+    show(result, text, as_json=as_json, error=_not_settled(result))
 
 
 @app.command(rich_help_panel=EVENTS)
@@ -73,20 +75,21 @@ def release(
     delay_seconds = seconds(delay)
     if delay_seconds > MAX_DELAY_SECONDS:
         raise typer.BadParameter(f"It is {delay}; at most 7d is possible.", param_hint="'--delay'")
-    result = with_operations(
-        lambda operations: operations.release(
-            stream=stream,
-            group=group,
-            ids=ids,
-            consumer=consumer,
-            delay_seconds=delay_seconds,
-            reason=reason,
+    with when_interrupted(MAY_BE_DONE):
+        result = with_operations(
+            lambda operations: operations.release(
+                stream=stream,
+                group=group,
+                ids=ids,
+                consumer=consumer,
+                delay_seconds=delay_seconds,
+                reason=reason,
+            )
         )
-    )
     whose = "Its" if len(result.released) == 1 else "Their"
     when = f" {whose} next delivery is in {delay}." if delay_seconds and result.released else ""
-    show(result, f"{len(result.released)} given back.{when}{_beside(consumer)}", as_json=as_json)
-    _say_what_was_not_settled(result)
+    text = f"{len(result.released)} given back.{when}{_beside(consumer)}"
+    show(result, text, as_json=as_json, error=_not_settled(result))
 
 
 def _beside(consumer: str | None) -> str:
@@ -98,12 +101,8 @@ def _beside(consumer: str | None) -> str:
     )
 
 
-def _say_what_was_not_settled(result: "AckResult | ReleaseResult") -> None:
-    """Name the ids that were not settled, and why; then the command has failed.
-
-    Raises:
-        typer.Exit: There are some.
-    """
+def _not_settled(result: "AckResult | ReleaseResult") -> str:
+    """The ids that were not settled, and why; empty if there are none."""
     sentences = []
     if result.unknown:
         sentences.append(
@@ -116,8 +115,7 @@ def _say_what_was_not_settled(result: "AckResult | ReleaseResult") -> None:
             f"Held by another consumer: {plain(', '.join(result.not_held))}. `{look} --pending` shows by "
             "which; name it with --consumer."
         )
-    if sentences:
-        fail(" ".join(sentences))
+    return " ".join(sentences)
 
 
 def how_to_settle(result: "ReadResult", group: str, consumer: str | None) -> str:

@@ -9,7 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from abe_redis.backend import RedisMessageQueueBackend
-from abe_redis.cli.common import json_of, plain, say, wraps
+from abe_redis.cli.common import plain, say, wraps
+from abe_redis.cli.failure import keep
 from abe_redis.errors import OutboxError, RedisRefusedError, RedisUnavailableError
 from abe_redis.inspection.health import NOTHING
 from abe_redis.operations.operations import Operations
@@ -34,7 +35,7 @@ async def stats_or_causes(
         is_refused = isinstance(error, RedisRefusedError)
         causes = await operations.causes([]) if is_refused else []
         if as_json:
-            say(json_of(await _without_redis(operations, [*causes, str(error)]), indent=2))
+            keep(await _without_redis(operations, [*causes, str(error)]))
         else:
             for cause in causes:
                 say(plain(cause))

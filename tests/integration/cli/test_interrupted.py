@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 import pytest
 
-from abe_redis.cli import publish
+from abe_redis.cli import failure, publish
 from abe_redis.cli.common import stepwise
 from abe_redis.cli.line_numbers import LineRanges
 from abe_redis.cli.publish_lines import publish_lines
@@ -51,13 +51,16 @@ def test_before_the_first_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(publish, "with_operations", interrupt)
+    monkeypatch.setattr(sys, "argv", ["abe-redis", "publish", "--json"])
     (tmp_path / "events.jsonl").write_text('{"n": 1}\n')
     with (tmp_path / "events.jsonl").open("rb") as lines, pytest.raises(KeyboardInterrupt):
         publish._publish_lines(lines, None, 1, None, as_json=True)  # type: ignore[arg-type]
+    failure.end_interrupted()
     said = capsys.readouterr()
     assert said.err == f"{WORDS} before the first line. Published: 0.\n"
     result = PublishLinesResult.model_validate_json(said.out)
     assert (result.lines, result.continue_with) == (0, "--from-line 1")
+    assert json.loads(said.out)["error"] == "Interrupted before the first line. Published: 0."
 
 
 def test_one_event_may_be_published(
