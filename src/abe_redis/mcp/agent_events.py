@@ -48,6 +48,8 @@ class AgentEvent(BaseModel):
     held_seconds: float | None = None
     left_by: str | None = None
     """The consumer that had it and has ended without giving it back."""
+    had_by: str | None = None
+    """The consumer that had it and whose lease is over."""
     free_at: datetime | None = None
     """Then, the end of that lease, if it is known."""
     yours: bool = False
@@ -115,7 +117,10 @@ async def agent_read(result: ReadResult, payload: Payload, *, max_chars: int, tr
     events = []
     for view in result.events:
         view.reason = view.reason or _reasons(result.handled)
-        events.append(_event(view, payload, max_chars, trust))
+        event = _event(view, payload, max_chars, trust)
+        if result.mode == "lease":  # the answer says of all that they are the reader's
+            event.state = event.held_seconds = None
+        events.append(event)
         await anyio.lowlevel.checkpoint()  # a page may be large, and other calls wait, too
     states = [one.model_copy(update={"reason": None}) for one in result.handled]
     rest = safe(result.model_copy(update={"events": [], "handled": states}))
@@ -172,6 +177,7 @@ def _event(view: EventView, payload: Payload, max_chars: int, trust: Trust) -> A
         holder=view.consumer and shown(view.consumer),
         held_seconds=view.held_seconds,
         left_by=view.left_by and shown(view.left_by),
+        had_by=view.had_by and shown(view.had_by),
         free_at=view.free_at,
         yours=view.yours,
         due_at=view.due_at,

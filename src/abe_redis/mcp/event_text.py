@@ -2,11 +2,11 @@
 
 import json
 import secrets
-from datetime import UTC, datetime
 
 from abe_redis.mcp.agent_events import AgentCount, AgentEvent, AgentRead
 from abe_redis.operations.event_views import compact
-from abe_redis.runtime.plurals import duration, left_by, when
+from abe_redis.runtime import event_words
+from abe_redis.runtime.plurals import duration, when
 from abe_redis.sanitize.untrusted import quoted
 from abe_redis.schemas import GroupState
 
@@ -89,73 +89,44 @@ def _facts(event: AgentEvent) -> list[str]:
         facts.append(f"group {quoted(event.group)}")
     if event.waited_seconds is not None:
         facts.append(f"waits for {duration(event.waited_seconds)}")
-    if event.deliveries is not None and not _was_not_begun(event):
-        is_free = event.state in {"postponed", "waiting"}
-        facts.append(_had(event) if is_free else f"delivery {event.deliveries}")
-    return [*facts, *_who_has(event)]
+    had = event_words.deliveries(event.state, event.deliveries)
+    return [*facts, *filter(None, [had]), *_who_has(event)]
 
 
 def _who_has(event: AgentEvent) -> list[str]:
     """Who has it, or why nobody does."""
     if event.due_at is not None:
-        return [_due(event.due_at)]
+        return [event_words.due(event.due_at)]
     if event.holder is not None and event.held_seconds is not None:
         who = "you" if event.yours else quoted(event.holder)
         return [f"held by {who} for {event.held_seconds:.0f} s"]
-    if event.left_by is not None:
-        return [left_by(quoted(event.left_by), event.free_at)]
-    if _was_not_begun(event):
-        return [_FREE]
+    if event.state == "waiting":
+        return [_free(event)]
     return [] if event.state is None else [_NOBODY_HAS[event.state]]
 
 
-_FREE = "free: the next consumer gets it"
-
-
-def _was_not_begun(one: AgentEvent | GroupState) -> bool:
-    """Whether it was passed over, or replayed, or given back before a handler began it."""
-    return one.state == "waiting" and one.left_by is None and not one.deliveries
-
-
-def _had(one: AgentEvent | GroupState) -> str:
-    return f"had {_count(one.deliveries or 0, 'delivery', 'deliveries')}"
-
-
-_NOBODY_HAS = {
-    "undelivered": "not delivered yet",
-    "waiting": "given back, waits to be taken again",
-    "held": "held",
-    "postponed": "postponed",
-}
+_NOBODY_HAS = {"undelivered": "not delivered yet", "held": "held", "postponed": "postponed"}
 """States of an event of which no more is known."""
 
 
-def _due(at: datetime) -> str:
-    """When a postponed event is delivered again; a time that has passed stands until a worker takes it."""
-    if at <= datetime.now(UTC):
-        return f"was due at {when(at)}; a worker takes it when one runs"
-    return f"postponed until {when(at)}"
+def _free(one: AgentEvent | GroupState) -> str:
+    left, had = (None if name is None else quoted(name) for name in (one.left_by, one.had_by))
+    return event_words.free(left, had, one.free_at)
 
 
 def _state(one: GroupState) -> str:
     holder = "you" if one.yours else "" if one.consumer is None else quoted(one.consumer)
+    had = event_words.deliveries(one.state, one.deliveries)
     how = {
-        "done": "done, unless the group began after it",
-        "held": f"held by {holder} for {one.held_seconds or 0:.0f} s, delivery {one.deliveries}",
-        "waiting": _FREE if _was_not_begun(one) else f"{_free(one)}, {_had(one)}",
-        "postponed": f"{_due(one.due_at) if one.due_at else 'postponed'}, {_had(one)}",
+        **event_words.ENDED,
+        "held": f"held by {holder} for {one.held_seconds or 0:.0f} s, {had}",
+        "waiting": ", ".join(filter(None, [_free(one), had])),
+        "postponed": f"{event_words.due(one.due_at)}, {had}",
         "undelivered": "not delivered yet",
         "buried": f"given up on, unless a replay has finished it since; dead letter {one.dead_id}",
     }[one.state]
     again = "" if one.redriven_as is None else f"redriven as {one.redriven_as}; "
     return f"Group {quoted(one.group)}: {again}{how}."
-
-
-def _free(one: GroupState) -> str:
-    """Why nobody holds an event that was delivered."""
-    if one.left_by is not None:
-        return left_by(quoted(one.left_by), one.free_at)
-    return _NOBODY_HAS["waiting"]
 
 
 def _hints(result: AgentRead, *, may_change: bool) -> list[str]:
@@ -176,8 +147,7 @@ def _hints(result: AgentRead, *, may_change: bool) -> list[str]:
         lines.append(
             f"You hold it. When done: ack({own}); to give it back, postpone or bury: release({own})."
         )
-    elif result.events and may_change and result.mode in {"peek", "waiting"} and not result.dead:
-        names = [result.group] if result.group is not None else [one.name for one in result.groups]
+    elif may_change and (names := _groups_to_lease_in(result)) is not None:
         group = whole(names[0]) if len(names) == 1 else '"GROUP"'
         lines.append(f'To work on one: lease_events(stream={stream}, group={group}, ids=["ID"]).')
     if result.events and may_change and result.dead:
@@ -185,6 +155,19 @@ def _hints(result: AgentRead, *, may_change: bool) -> list[str]:
     if result.mode == "pending" and any(event.yours for event in result.events):
         lines.append("To settle what you hold: ack() or release().")
     return lines
+
+
+def _groups_to_lease_in(result: AgentRead) -> list[str] | None:
+    """The groups in which one of these events can be leased, as far as they are known; None: in none."""
+    if not result.events or result.dead or result.mode not in {"peek", "waiting"}:
+        return None
+    if result.handled:
+        return [one.group for one in result.handled if one.state in _TO_LEASE] or None
+    return [result.group] if result.group is not None else [one.name for one in result.groups]
+
+
+_TO_LEASE = {"undelivered", "waiting", "postponed"}
+"""States of an event in which it can be leased."""
 
 
 def counted(result: AgentCount, fence: str) -> str:

@@ -37,7 +37,9 @@ class Searching(Reading):
             if not streams:
                 raise RequestError(await self._scope.choice(redis))
             async with self._scope.limits.turn():
-                found = await find_event.find(redis, streams, event_id)
+                found = await find_event.find(
+                    redis, streams, event_id, lease_seconds=self._settings.redis_stream_lease_seconds
+                )
         for event in found.events:
             for one in found.handled:
                 entry_id = one.redriven_as or event.id

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import anyio.lowlevel
 from redis.asyncio import Redis
@@ -13,7 +14,7 @@ from abe_redis.events.codec import Fields
 from abe_redis.operations import event_views
 from abe_redis.operations.payload_size import Room
 from abe_redis.schemas import GroupState, ReadResult
-from abe_redis.streams import brief, dead, dead_fields, ids, names, peek
+from abe_redis.streams import brief, dead, dead_fields, ids, names, peek, standings
 from abe_redis.streams.page_size import PageSize
 
 _LIKE_AN_ID = re.compile(r"\d{10,}-\d+", re.ASCII)
@@ -29,7 +30,7 @@ def _is_entry_id(said: str) -> bool:
     return _LIKE_AN_ID.fullmatch(said) is not None and ids.is_id(said)
 
 
-async def find(redis: Redis, streams: Sequence[str], event_id: str) -> ReadResult:
+async def find(redis: Redis, streams: Sequence[str], event_id: str, *, lease_seconds: float) -> ReadResult:
     """Find an event, and its state in each group.
 
     An id that deduplication remembers leads to the event at once. Any other id is searched among the newest
@@ -39,6 +40,7 @@ async def find(redis: Redis, streams: Sequence[str], event_id: str) -> ReadResul
         redis: The client.
         streams: Where to look.
         event_id: The event's id as Slack or the publisher gave it, or the id of its entry.
+        lease_seconds: As for `peek.pending`.
     """
     for stream in streams:
         entry_id = await _entry_id(redis, stream, event_id)
@@ -46,13 +48,9 @@ async def find(redis: Redis, streams: Sequence[str], event_id: str) -> ReadResul
         if entry_id is not None and (entry is not None or not _is_entry_id(event_id)):
             view = event_views.view(entry_id, entry.fields if entry else None)
             Room(1).bound(view)
-            handled, is_certain = await _handled(redis, stream, entry_id, entry.fields if entry else {})
-            note = (
-                "Nothing was changed."
-                if entry
-                else "It was published under this id and is no longer in the stream: it was trimmed, which "
-                "happens to finished events, or erased, whether it was finished or not."
-            )
+            looking = _Looking(redis, stream, lease_seconds)
+            handled, is_certain = await looking.handled(entry_id, entry.fields if entry else {})
+            note = "Nothing was changed." if entry else await _gone(redis, stream, entry_id)
             if not is_certain:
                 note += f" Whether it was redriven is known of the {_NEWEST:,} newest entries only."
             view.stream = stream
@@ -109,27 +107,73 @@ def _app(entry: peek.Entry) -> str | None:
     return app if isinstance(app, str) else None
 
 
-async def _handled(redis: Redis, stream: str, entry_id: str, fields: Fields) -> tuple[list[GroupState], bool]:
-    """The state of an event in each group, and whether all its redriven entries were found.
+async def _gone(redis: Redis, stream: str, entry_id: str) -> str:
+    """The sentence about an event whose entry is not in the stream any more."""
+    oldest = await peek.entries(redis, stream, after=None, count=1, order="oldest")
+    is_erased = oldest and ids.order(oldest[0].id) < ids.order(entry_id)
+    how = (
+        "somebody erased it, whether it was finished or not, as older ones are there"
+        if is_erased
+        else "it was trimmed, which happens to finished events, or erased, whether it was finished or not"
+    )
+    return f"It was published under this id and is no longer in the stream: {how}."
 
-    A group to which the event was redriven gets it with another entry, which says the id of the first.
-    """
-    said = fields.get(dead.FIRST, b"").decode(errors="replace")
-    first_id = said if _is_entry_id(said) else entry_id
-    states = [_state(one) for one in await peek.standings(redis, stream, first_id)]
-    if not any(one.state == "done" for one in states):
-        return states, True
-    redriven, is_certain = await _redriven(redis, stream, first_id)
-    for group, again in redriven.items():
-        for at, state in enumerate(states):
-            if state.state == "done" and group in {None, state.group}:
-                states[at] = await _state_of_redriven(redis, stream, state.group, again)
-    if any(one.state == "done" for one in states):
-        letters = await _letters(redis, stream, first_id)
-        for state in states:
-            if state.state == "done" and state.group in letters:
-                state.state, state.dead_id = "buried", letters[state.group]
-    return states, is_certain or all(one.state != "done" for one in states)
+
+_SETTLED = {"done", "skipped", "passed"}
+"""States of an event that a group stands behind, and does not have."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Looking:
+    """Looks how far the groups of a stream are with an event."""
+
+    redis: Redis
+    stream: str
+    lease_seconds: float
+
+    async def handled(self, entry_id: str, fields: Fields) -> tuple[list[GroupState], bool]:
+        """The state of an event in each group, and whether all its redriven entries were found.
+
+        A group to which the event was redriven gets it with another entry, which says the id of the first.
+        """
+        said = fields.get(dead.FIRST, b"").decode(errors="replace")
+        first_id = said if _is_entry_id(said) else entry_id
+        states = [_state(one, first_id) for one in await self._standings(first_id)]
+        is_certain = True
+        if any(one.state in _SETTLED for one in states):
+            redriven, is_certain = await _redriven(self.redis, self.stream, first_id)
+            for group, again in redriven.items():
+                for at, state in enumerate(states):
+                    if state.state in _SETTLED and group in {None, state.group}:
+                        states[at] = await self._state_of_redriven(state.group, again)
+        await self._mark_buried(states, first_id)
+        is_certain = is_certain or all(one.state not in _SETTLED for one in states)
+        if not (fields and first_id == entry_id) and not await peek.entry(self.redis, self.stream, first_id):
+            for state in states:
+                if state.state in {*_SETTLED, "undelivered"} and state.redriven_as is None:
+                    state.state = "gone"
+        return states, is_certain
+
+    async def _mark_buried(self, states: list[GroupState], first_id: str) -> None:
+        """Say which groups have given up on it."""
+        if any(one.state in _SETTLED for one in states):
+            letters = await _letters(self.redis, self.stream, first_id)
+            for state in states:
+                if state.state in _SETTLED and state.group in letters:
+                    state.state, state.dead_id = "buried", letters[state.group]
+
+    async def _standings(self, entry_id: str) -> list[standings.Standing]:
+        return await standings.standings(self.redis, self.stream, entry_id, lease_seconds=self.lease_seconds)
+
+    async def _state_of_redriven(self, group: str, entry_id: str) -> GroupState:
+        found = await self._standings(entry_id)
+        (state,) = [_state(one, entry_id) for one in found if one.group == group] or [
+            GroupState(group=group, state="passed")
+        ]
+        state.redriven_as = entry_id
+        if state.state == "passed":  # it was there when it gave up on the event, which came again behind that
+            state.state = "done"
+        return state
 
 
 async def _redriven(redis: Redis, stream: str, first_id: str) -> tuple[dict[str | None, str], bool]:
@@ -155,25 +199,18 @@ async def _redriven(redis: Redis, stream: str, first_id: str) -> tuple[dict[str 
     return found, False
 
 
-async def _state_of_redriven(redis: Redis, stream: str, group: str, entry_id: str) -> GroupState:
-    standings = await peek.standings(redis, stream, entry_id)
-    (state,) = [_state(one) for one in standings if one.group == group] or [
-        GroupState(group=group, state="done")
-    ]
-    state.redriven_as = entry_id
-    return state
-
-
-def _state(standing: peek.Standing) -> GroupState:
+def _state(standing: standings.Standing, entry_id: str) -> GroupState:
     row = standing.row
     if row is None:
-        return GroupState(group=standing.group, state="done" if standing.given else "undelivered")
+        state = standing.settled(entry_id) if standing.given else "undelivered"
+        return GroupState(group=standing.group, state=state)
     return GroupState(
         group=standing.group,
-        state="postponed" if row.due_at else "waiting" if row.held_seconds is None else "held",
+        state=row.state,
         consumer=None if row.consumer.encode() in names.NOBODYS else row.consumer,
         held_seconds=None if row.due_at else row.held_seconds,
         left_by=row.left_by,
+        had_by=row.had_by,
         free_at=row.free_at,
         deliveries=row.deliveries,
         due_at=row.due_at,

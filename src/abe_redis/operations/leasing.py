@@ -165,12 +165,17 @@ async def _waiting(
     found, looked_at, after, pages = list[str](), 0, None, PageSize(_PAGE)
     while len(found) < count and looked_at < _LOOKED_AT and not pages.is_spent():
         asked = pages.count
-        rows = await peek.pending(redis, stream, group, after=after, count=asked, consumer=None)
+        rows = await peek.pending(
+            *(redis, stream, group),
+            after=after,
+            count=asked,
+            consumer=None,
+            lease_seconds=settings.redis_stream_lease_seconds,
+        )
         pages.note(row.fields for row in rows)
         for row in rows:
             await anyio.lowlevel.checkpoint()  # others have their turn, however large the entries are
-            free = row.idle_seconds is None or row.idle_seconds >= settings.redis_stream_lease_seconds
-            if free and row.due_at is None and row.fields is not None:
+            if row.is_free and row.fields is not None:
                 looked_at += 1
                 if wanted.matches(event_views.view(row.id, row.fields)):
                     found.append(row.id)
@@ -233,7 +238,14 @@ async def _opened(
             taken.hold(entry.id, entry.deliveries, Rest(entry.rest_seconds, entry.postponed_because))
             events.append(
                 event_views.view(
-                    entry.id, entry.fields, deliveries=entry.deliveries, consumer=consumer, idle_seconds=0
+                    entry.id,
+                    entry.fields,
+                    state="held",
+                    deliveries=entry.deliveries,
+                    consumer=consumer,
+                    idle_seconds=0,
+                    held_seconds=0,
+                    yours=True,
                 )
             )
     return events, passed_over

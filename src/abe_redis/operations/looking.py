@@ -176,7 +176,11 @@ class Looking(Caller):
         while more and len(events) < count and not pages.is_spent():
             asked = min(pages.count, count - len(events))
             rows = await peek.pending(
-                found.redis, found.name, group, after=after, count=asked, consumer=consumer
+                *(found.redis, found.name, group),
+                after=after,
+                count=asked,
+                consumer=consumer,
+                lease_seconds=self._settings.redis_stream_lease_seconds,
             )
             more = len(rows) == asked
             pages.note(row.fields for row in rows)
@@ -201,17 +205,17 @@ class Looking(Caller):
         )
 
     def _pending_view(self, stream: str, group: str, row: PendingEntry) -> EventView:
-        is_postponed = row.due_at is not None
-        is_held = row.held_seconds is not None and not is_postponed
+        is_held = row.state == "held"
         return event_views.view(
             row.id,
             row.fields,
-            state="postponed" if is_postponed else "held" if is_held else "waiting",
+            state=row.state,
             deliveries=row.deliveries,
             consumer=row.consumer if is_held else None,
             idle_seconds=row.idle_seconds if is_held else None,
             held_seconds=row.held_seconds if is_held else None,
             left_by=row.left_by,
+            had_by=row.had_by,
             free_at=row.free_at,
             due_at=row.due_at,
             reason=row.reason,

@@ -166,7 +166,10 @@ class Waiting(Looking):
         if start is None and wanted.since is not None:
             search.last = before(wanted.since)
         now, size = await peek.now(redis), PageSize(_PAGE if wanted.is_given else count)
-        async for page in unfinished.pages(redis, stream, group, after=search.last, size=size):
+        lease = self._settings.redis_stream_lease_seconds
+        async for page in unfinished.pages(
+            redis, stream, group, after=search.last, size=size, lease_seconds=lease
+        ):
             search.more = page.after is not None
             for place, one in enumerate(page.entries, 1):
                 await anyio.lowlevel.checkpoint()  # others have their turn, however large the events are

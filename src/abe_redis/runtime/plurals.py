@@ -45,15 +45,3 @@ def named(ids: Sequence[str]) -> str:
     """The first ids, and how many more there are."""
     more = f" and {len(ids) - _MOST_NAMED:,} more" if len(ids) > _MOST_NAMED else ""
     return f"{', '.join(ids[:_MOST_NAMED])}{more}"
-
-
-def left_by(name: str, free_at: datetime | None) -> str:
-    """The words about an event whose consumer has ended without giving it back.
-
-    Args:
-        name: The consumer, as it is shown.
-        free_at: The end of its lease, if that is known.
-    """
-    seconds = 0.0 if free_at is None else (free_at - datetime.now(UTC)).total_seconds()
-    when_free = f" in {duration(max(1, seconds))}" if seconds > 0 else ""
-    return f"left by {name}, which has ended; a live consumer takes it over{when_free}"

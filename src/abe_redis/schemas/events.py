@@ -48,8 +48,8 @@ class EventView(DeferredModel):
     state: State | None = Field(
         default=None,
         description="How far the group is with it. held: a consumer holds it. waiting: nobody does: it was "
-        "given back, passed over or replayed, or its consumer has ended (left_by). postponed: it is "
-        "delivered again at due_at. undelivered: the group was not given it yet.",
+        "given back, passed over or replayed, or its consumer has ended (left_by), or its lease is over "
+        "(had_by). postponed: it is delivered again at due_at. undelivered: the group was not given it yet.",
     )
     waited_seconds: float | None = Field(
         default=None, description="Seconds since it was published, in a list of what waits."
@@ -65,10 +65,13 @@ class EventView(DeferredModel):
     left_by: str | None = Field(
         default=None, description="The consumer that had it and has ended without giving it back."
     )
+    had_by: str | None = Field(
+        default=None, description="The consumer that had it, and whose lease is over without a renewal."
+    )
     free_at: datetime | None = Field(
         default=None,
-        description="Then, the end of that lease (UTC), from which a live consumer takes it; null when "
-        "unknown.",
+        description="The end of the lease of either (UTC), from which the next live consumer takes it; null "
+        "when unknown.",
     )
     yours: bool = Field(default=False, description="Whether you hold it.")
     due_at: datetime | None = Field(
@@ -100,18 +103,28 @@ class GroupState(DeferredModel):
     """The state of one event in a group."""
 
     group: str
-    state: Literal["done", "held", "waiting", "postponed", "undelivered", "buried"] = Field(
+    state: Literal[
+        "done", "held", "waiting", "postponed", "undelivered", "buried", "skipped", "passed", "gone"
+    ] = Field(
         description="done: finished. held: a consumer holds it. waiting: nobody does: it was given back, "
-        "passed over or replayed, or its lease is over. postponed: it is delivered again at due_at. "
-        "undelivered: the group was not given it yet. buried: the group gave up on it."
+        "passed over or replayed, or its consumer has ended (left_by), or its lease is over (had_by). "
+        "postponed: it is delivered again at due_at. undelivered: the group was not given it yet. buried: "
+        "the group gave up on it. skipped: the group was made behind it, and does not get it. passed: the "
+        "group stands behind it, and it is not known whether it finished it, began behind it or was moved "
+        "past it. gone: the entry is not in the stream any more, nor with the group, and it is not known "
+        "whether that had finished it."
     )
     consumer: str | None = Field(default=None, description="The consumer that had it last, if known.")
     held_seconds: float | None = Field(default=None, description="Seconds since that one got it.")
     left_by: str | None = Field(
         default=None, description="The consumer that had it and has ended without giving it back."
     )
+    had_by: str | None = Field(
+        default=None, description="The consumer that had it, and whose lease is over without a renewal."
+    )
     free_at: datetime | None = Field(
-        default=None, description="Then, the end of that lease (UTC), from which a live consumer takes it."
+        default=None,
+        description="The end of the lease of either (UTC), from which the next live consumer takes it.",
     )
     yours: bool = Field(default=False, description="Whether you hold it.")
     deliveries: int | None = Field(default=None, description="Number of deliveries.")

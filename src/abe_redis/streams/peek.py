@@ -1,7 +1,7 @@
 """Reading a stream without changing anything."""
 
 import sys
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -11,6 +11,7 @@ from redis.exceptions import ResponseError
 
 from abe_redis.client.optional_commands import is_refused
 from abe_redis.events.codec import Fields
+from abe_redis.schemas.stats import is_agent, is_person
 from abe_redis.streams import hold_times, ids, names, seen
 from abe_redis.streams.consumers import is_alive
 from abe_redis.streams.info import lease_seconds_in, unheard_in
@@ -46,8 +47,19 @@ class PendingEntry:
     """Why it was postponed, if that is known."""
     left_by: str | None = None
     """The consumer that had it and has ended in order without giving it back."""
+    had_by: str | None = None
+    """The consumer that had it and whose lease is over."""
     free_at: datetime | None = None
-    """Then, the end of its lease, from which another consumer takes it, as far as that is known."""
+    """The end of the lease of either, from which another consumer takes it, as far as that is known."""
+    is_free: bool = False
+    """Whether any consumer may take it now."""
+
+    @property
+    def state(self) -> Literal["held", "waiting", "postponed"]:
+        """How far its group is with it."""
+        if self.due_at is not None:
+            return "postponed"
+        return "waiting" if self.held_seconds is None else "held"
 
 
 async def now(redis: Redis) -> float:
@@ -156,8 +168,20 @@ async def pending(
     count: int,
     consumer: str | None,
     until: str = "+",
+    lease_seconds: float = 0.0,
 ) -> list[PendingEntry]:
     """The leased entries of a group, the oldest first.
+
+    Args:
+        redis: The client.
+        stream: The stream.
+        group: The group.
+        after: Begin behind this id.
+        count: Most entries.
+        consumer: Only what is pending under this name.
+        until: The last id.
+        lease_seconds: How long the lease of a consumer counts that does not say how long it lasts, as whoever
+            takes its entry does; at least as long as that of any other. 0: such a lease is over at once.
 
     Raises:
         redis.ResponseError: NOGROUP, when the group does not exist.
@@ -176,35 +200,52 @@ async def pending(
     entries, due_at, reasons = found[::3], found[1::3], found[2::3]
     if failed := next((one for one in (*entries, *due_at, said, leases) if isinstance(one, Exception)), None):
         raise failed
-    records, now, lease_of = (
-        hold_times.records_from(said),
-        hold_times.seconds(clock),
-        lease_seconds_in(leases),
+    look = _Look(
+        hold_times.records_from(said), hold_times.seconds(clock), lease_seconds_in(leases), lease_seconds
     )
     return [
-        PendingEntry(
-            id=row["message_id"].decode(),
-            fields=entry[0][1] if entry else None,
-            consumer=row["consumer"].decode(errors="replace"),
-            idle_seconds=None if hold_times.is_given_back(row) else row["time_since_delivered"] / 1000,
-            held_seconds=lasted,
-            deliveries=row["times_delivered"],
-            due_at=None if due is None else datetime.fromtimestamp(float(due) / 1000, UTC),
-            reason=reason.decode(errors="replace") if due is not None and isinstance(reason, bytes) else None,
-            left_by=row["consumer"].decode(errors="replace") if is_left else None,
-            free_at=_free_at(row, lease_of.get(row["consumer"]), now) if is_left else None,
-        )
+        look.entry(row, entry, due, reason)
         for row, entry, due, reason in zip(rows, entries, due_at, reasons, strict=True)
-        for lasted in [hold_times.seconds_of(row, records, now)]
-        for is_left in [due is None and hold_times.is_left(row, records)]
     ]
 
 
-def _free_at(row: hold_times.Row, lease_seconds: float | None, now: float) -> datetime | None:
-    """The end of the lease of a pending entry."""
-    if lease_seconds is None:
-        return None
-    return datetime.fromtimestamp(now - row["time_since_delivered"] / 1000 + lease_seconds, UTC)
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What is known of a group's consumers while its pending entries are looked at."""
+
+    records: hold_times.Records
+    now: float
+    leases: Mapping[bytes, float]
+    """How long the leases of consumers last, by their own records."""
+    lease_seconds: float
+    """How long one lasts at least of which that is not known."""
+
+    def entry(self, row: hold_times.Row, entry: Any, due: Any, reason: Any) -> PendingEntry:  # noqa: ANN401
+        """One of them, from what Redis answers about it."""
+        name, idle = row["consumer"], row["time_since_delivered"] / 1000
+        is_given_back = hold_times.is_given_back(row)
+        is_leased = due is None and not is_given_back
+        is_left = is_leased and hold_times.is_left(row, self.records)
+        lease = self.leases.get(name, max([self.lease_seconds, *self.leases.values()]))
+        is_over = is_leased and idle >= lease
+        holder, counts = name.decode(errors="replace"), row["times_delivered"]
+        if is_over and (is_person(holder) or is_agent(holder)):
+            counts = max(0, counts - 1)  # no handler has begun it
+        has_end = is_over or (is_left and name in self.leases)
+        return PendingEntry(
+            id=row["message_id"].decode(),
+            fields=entry[0][1] if entry else None,
+            consumer=holder,
+            idle_seconds=None if is_given_back else idle,
+            held_seconds=None if is_over else hold_times.seconds_of(row, self.records, self.now),
+            deliveries=counts,
+            due_at=None if due is None else datetime.fromtimestamp(float(due) / 1000, UTC),
+            reason=reason.decode(errors="replace") if due is not None and isinstance(reason, bytes) else None,
+            left_by=holder if is_left else None,
+            had_by=holder if is_over and not is_left else None,
+            free_at=datetime.fromtimestamp(self.now - idle + lease, UTC) if has_end else None,
+            is_free=due is None and (is_given_back or is_over),
+        )
 
 
 async def consumers(redis: Redis, stream: str, group: str, *, lease_seconds: float) -> dict[str, bool]:
@@ -256,67 +297,6 @@ async def remembered(redis: Redis, stream: str, event_ids: Sequence[str]) -> str
         pipeline.get(names.seen(stream, event_id))
     known = [value for value in await pipeline.execute() if value]
     return str(known[0].split()[0].decode()) if known else None
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """The state of an entry in a group."""
-
-    group: str
-    given: bool
-    """Whether the group was given it."""
-    row: PendingEntry | None
-    """The entry, without its fields, if it is pending; also if it is only because somebody removed its
-    consumer that it is not: then it is postponed, or nobody holds it, and it is delivered again."""
-
-
-async def standings(redis: Redis, stream: str, entry_id: str) -> list[Standing]:
-    """The state of an entry in each group of a stream."""
-    rows: Any = await redis.xinfo_groups(stream)
-    found = []
-    for row in rows:
-        group = row["name"].decode(errors="replace")
-        pending_there = await pending(
-            redis, stream, group, after=ids.before(entry_id), count=1, consumer=None, until=entry_id
-        )
-        given_it = ids.order(entry_id) <= ids.order(row["last-delivered-id"])
-        there = pending_there[0] if pending_there else None
-        if given_it and there is None:
-            there = await _dropped(redis, stream, group, entry_id)
-        found.append(Standing(group, given_it, there))
-    return found
-
-
-_POSTPONED_DELIVERIES = 4096
-"""The part of a millisecond that stands for one delivery where an entry is postponed: see `postponed.lua`."""
-
-
-async def _dropped(redis: Redis, stream: str, group: str, entry_id: str) -> PendingEntry | None:
-    """An entry that was postponed or given back, and that somebody dropped with its consumer."""
-    pipeline = redis.pipeline(transaction=False)
-    pipeline.zscore(names.due(stream, group), entry_id)
-    pipeline.hget(names.reasons(stream, group), entry_id)
-    pipeline.hget(names.records(stream), f"given {group}")
-    pipeline.xinfo_consumers(stream, group)
-    due, reason, given_back, consumers = await pipeline.execute(raise_on_error=False)
-    if failed := next((one for one in (due, given_back, consumers) if isinstance(one, Exception)), None):
-        raise failed
-    is_removed = all(row["name"] != names.NOBODY for row in consumers)
-    counts = dict(line.split() for line in ((is_removed and given_back) or b"").splitlines())
-    if due is None and entry_id.encode() not in counts:
-        return None
-    return PendingEntry(
-        id=entry_id,
-        fields=None,
-        consumer=names.NOBODY.decode(),
-        idle_seconds=None,
-        held_seconds=None,
-        deliveries=int(counts.get(entry_id.encode(), 0))
-        if due is None
-        else round(due % 1 * _POSTPONED_DELIVERIES),
-        due_at=None if due is None else datetime.fromtimestamp(float(due) / 1000, UTC),
-        reason=reason.decode(errors="replace") if due is not None and isinstance(reason, bytes) else None,
-    )
 
 
 async def given(redis: Redis, stream: str, group: str) -> str | None:

@@ -42,7 +42,13 @@ def _floor(group: str) -> str:
 
 
 async def pages(
-    redis: Redis, stream: str, group: str | None, *, after: str | None, size: PageSize
+    redis: Redis,
+    stream: str,
+    group: str | None,
+    *,
+    after: str | None,
+    size: PageSize,
+    lease_seconds: float = 0.0,
 ) -> AsyncIterator[Page]:
     """What a group has not finished, the oldest first, as it is at the moment of each page.
 
@@ -53,16 +59,19 @@ async def pages(
             everything waits.
         after: Begin behind this id.
         size: How large the pages are, and how large all of them may be.
+        lease_seconds: As for `peek.pending`; it matters for who is said to have it.
     """
     while not size.is_spent():
-        page = await _page(redis, stream, group, after, size)
+        page = await _page(redis, stream, group, after, size, lease_seconds)
         yield page
         if page.after is None:
             return
         after = page.after
 
 
-async def _page(redis: Redis, stream: str, group: str | None, after: str | None, size: PageSize) -> Page:
+async def _page(
+    redis: Redis, stream: str, group: str | None, after: str | None, size: PageSize, lease_seconds: float
+) -> Page:
     asked = size.count
     given, rows = after, list[peek.PendingEntry]()
     if group is not None:
@@ -70,7 +79,13 @@ async def _page(redis: Redis, stream: str, group: str | None, after: str | None,
         if given is None:
             given = await _recorded(redis, stream, group)
         else:
-            rows = await peek.pending(redis, stream, group, after=after, count=asked, consumer=None)
+            rows = await peek.pending(
+                *(redis, stream, group),
+                after=after,
+                count=asked,
+                consumer=None,
+                lease_seconds=lease_seconds,
+            )
     found = {row.id: Unfinished(row.id, row.fields, row) for row in rows}
     read = [row.fields for row in rows]
     ends = [rows[-1].id] if len(rows) == asked else []

@@ -60,7 +60,7 @@ async def test_what_somebody_dropped_with_a_consumer_is_not_called_done(
         return [(one.state, one.consumer, one.deliveries, one.due_at, one.reason) for one in found]
 
     before = await states()
-    assert [state for state, *_ in before] == ["done", "postponed", "waiting"]
+    assert [state for state, *_ in before] == ["passed", "postponed", "waiting"]
     consumers: Any = await redis.xinfo_consumers(TOPIC, GROUP)
     dropped = [await redis.xgroup_delconsumer(TOPIC, GROUP, one["name"]) for one in consumers]
     assert sum(dropped) == 2
@@ -83,7 +83,7 @@ async def test_it_says_how_far_each_group_is(agent: Operations, redis: Redis) ->
         return [f"{one.group} {one.state}" for one in (await agent.find_event(f"Ev{number}")).handled]
 
     assert [await states(number) for number in range(6)] == [
-        ["a held", "agents done"],
+        ["a held", "agents passed"],
         ["a undelivered", "agents buried"],
         ["a undelivered", "agents postponed"],
         ["a undelivered", "agents waiting"],
@@ -98,7 +98,7 @@ async def test_it_says_how_far_each_group_is(agent: Operations, redis: Redis) ->
     await redis.xdel(TOPIC, ids[0])
     gone = await agent.find_event("Ev0")
     assert "trimmed" in gone.note
-    assert (gone.events[0].payload, gone.handled[1].state) == (None, "done")
+    assert (gone.events[0].payload, gone.handled[1].state) == (None, "gone")
 
 
 @pytest.mark.parametrize("by_search", [False, True])
@@ -130,7 +130,7 @@ async def test_a_redriven_event_is_not_done_until_its_new_entry_is(
         return found
 
     def both(state: str, entry_id: str) -> set[str]:
-        return {f"{GROUP} {state} {entry_id}", "other done -"}
+        return {f"{GROUP} {state} {entry_id}", "other passed -"}
 
     await bury()
     second_id = await again()

@@ -30,8 +30,7 @@ async def test_what_an_ended_worker_left_is_held_by_nobody_until_another_takes_i
     worker = EventWorker(backend, functions.handle, drain_seconds=0)
 
     async def is_beyond_its_lease() -> bool:
-        event = await pending_in(operations)
-        return (event.idle_seconds or 0) > 1 and (event.held_seconds or 0) > 2
+        return (await pending_in(operations)).had_by is not None
 
     async with at_work(worker):
         await until_true(lambda: functions.begun)

@@ -17,6 +17,7 @@
 -- include: beyond_end
 -- include: make_group
 -- include: begin_records
+-- include: began
 -- include: beside
 -- include: clock
 -- include: count_between
@@ -66,6 +67,7 @@ local entries_read = makes_stream and 0 or counted_at(stream, position, most_cou
 local made = make_group(stream, records, group, position, entries_read, makes_stream)
 if made.err then return made end
 begin_records(stream, records, group, 'made')
+note_began(stream, records, group, last)
 none_due(due)
 note_turn(records, ARGV[7])
 if last then note_given_up(records, group, {'<=' .. last}, holders) end

@@ -11,6 +11,7 @@
 -- include: floor
 -- include: make_group
 -- include: begin_records
+-- include: began
 -- include: turn
 local stream, records = KEYS[1], KEYS[2]
 local group, pause, makes = ARGV[1], ARGV[2] == '1', ARGV[3] == '1'
@@ -25,6 +26,7 @@ if not is_known then
   local made = make_group(stream, records, group, '0', entries_read, not info)
   if made.err then return made end
   begin_records(stream, records, group, 'deleted')
+  note_began(stream, records, group)
 end
 note_turn(records, ARGV[5])
 local seconds = redis.call('TIME')[1]

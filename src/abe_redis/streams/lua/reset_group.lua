@@ -16,6 +16,7 @@
 -- include: beyond_end
 -- include: position
 -- include: begin_records
+-- include: began
 -- include: count_between
 -- include: counted_at
 -- include: dropped
@@ -51,6 +52,7 @@ while #rows > 0 do
 end
 redis.call(to_position('SETID', stream, group, position, counted_at(stream, position, most_counted)))
 begin_records(stream, records, group, 'moved')
+note_moved(stream, records, group, given)
 none_due(due)
 note_turn(records, ARGV[6])
 return {pending, passed, is_all, 1}

@@ -4,6 +4,7 @@
 -- It is listed as pending at once, in case somebody drops it with that consumer, or removes the group again.
 
 -- include: beside
+-- include: began
 -- include: clock
 -- include: list_pending
 -- include: make_group
@@ -21,6 +22,7 @@ local function make_again(stream, records, group, floor, entries_read)
   for _, id in ipairs(unfinished) do
     redis.call('XCLAIM', stream, group, nobody, 0, id, 'RETRYCOUNT', 0, 'FORCE', 'JUSTID')
   end
+  if position == '0' then note_began(stream, records, group) end
   names_read[stream] = nil -- of before it was made
   local of, now = group_of(stream, group), now_ms()
   local leases, pending = beside(records, 'leases', group), beside(records, 'pending', group)
