@@ -80,7 +80,8 @@ def redrive(
 ) -> None:
     """Send dead letters back to work, each to the group that gave up on it and to no other.
 
-    They keep the order in which they were published, and their delivery counts start again at zero.
+    They keep the order in which they were published, and their delivery counts start again at zero. Those of
+    a topic's partitions stay; the answer says how many there are.
 
     Example: abe-redis dead redrive slack_events --reason Timeout --dry-run
 
@@ -105,12 +106,7 @@ def redrive(
     text += f"; {_left(result.left, dry_run)}."
     if result.same_event:
         text += f" Of these, {result.same_event} chosen stay, since newer ones of the same events go back."
-    _show_change(
-        result,
-        text,
-        is_done=bool(result.redriven),
-        as_json=as_json,
-    )
+    _show_change(result, text, is_done=bool(result.redriven), as_json=as_json)
 
 
 @dead.command()
@@ -126,7 +122,7 @@ def purge(
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
-    """Remove dead letters for good.
+    """Remove dead letters for good; those of a topic's partitions stay, and the answer says how many.
 
     Example: abe-redis dead purge slack_events --older-than 30d --yes
     """
@@ -161,11 +157,11 @@ def _show_change(result: "RedriveResult | PurgeResult", text: str, *, is_done: b
     Raises:
         typer.Exit: There are some.
     """
-    error = ""
+    note, error = f" {plain(result.note)}" if result.note else "", ""
     if result.unknown:
         unknown, listed = plain(", ".join(result.unknown)), plain(command("dead list", result.stream))
         error = (
             f"There is no such dead letter of {plain(result.stream)}: {unknown}. "
-            f"`{listed}` shows those there are."
+            f"`{listed}` shows those there are.{note}"
         )
-    show_result(result, text if is_done or not error else "", as_json=as_json, error=error)
+    show_result(result, text + note if not error else text * is_done, as_json=as_json, error=error)

@@ -31,7 +31,11 @@ def erase(
     ] = False,
     stream: Annotated[
         str | None,
-        typer.Option("--stream", "-s", help="Only this stream and its dead letters; by default all streams."),
+        typer.Option(
+            "--stream",
+            "-s",
+            help="Only this stream and its partitions, with their dead letters; by default all streams.",
+        ),
     ] = None,
     dry_run: DryRun = False,
     yes: Yes = False,

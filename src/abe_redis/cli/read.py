@@ -115,8 +115,8 @@ def read(
 ) -> None:
     """Show events; with --group, lease them, to be settled with `ack` or `release`.
 
-    The partitions of a topic are streams of their own: name one. --lines prints the topic's own stream, and
-    then each partition.
+    The partitions of a topic are streams of their own: name one; the answer says what they hold. --lines
+    prints the topic's own stream, and then each partition.
 
     Exit code: 0, also when no event matches; 1 with --event-id when no such event is found, and with --lines
     when something was left out that is no event.

@@ -25,7 +25,7 @@ def stats(
 ) -> None:
     """Show the health of the streams: waiting events, consumers, and what is wrong.
 
-    Of a topic that is spread over partitions, it shows these.
+    Of a topic, it shows its own stream and its partitions.
 
     Exit code: 0, whatever it shows, unless you --check; 1 when Redis does not answer. Then --json has the
     reason in `problems`, and what waits in the `outbox`.

@@ -97,6 +97,7 @@ def redriven(result: RedriveResult) -> str:
         unknown += (
             f" {_count(result.same_event, 'chosen one')} {verb} left: a newer one of its event goes back."
         )
+    unknown += f" {result.note}" if result.note else ""
     groups = ", ".join(f"{count} to group {quoted(group)}" for group, count in result.groups.items())
     where = f" ({groups})" if groups else ""
     if result.dry_run:
@@ -159,7 +160,11 @@ _MOST_GROUPS, _MOST_CONSUMERS = 20, 20
 def one_stream(result: StatsResult) -> str:
     """The text about one stream: what is wrong with it, and its groups with their consumers."""
     lines = [stats(result.model_copy(update={"memory": []}))]
-    for group in (group for one in result.streams for group in one.groups[:_MOST_GROUPS]):
+    of_several = len(result.streams) > 1  # a topic's own stream and its partitions
+    for stream, group in (
+        (one.stream, group) for one in result.streams for group in one.groups[:_MOST_GROUPS]
+    ):
+        where = f" of {quoted(stream)}" if of_several else ""
         facts = [
             f"{group.pending:,} pending" + (f" ({group.postponed:,} postponed)" if group.postponed else ""),
             f"{'?' if group.lag is None else f'{group.lag:,}'} not delivered",
@@ -171,7 +176,7 @@ def one_stream(result: StatsResult) -> str:
                 f"{count} {age.replace('_', ' ')}" for age, count in group.pending_by_age.items()
             )
             facts.append(f"pending by age: {ages}")
-        lines.append(f"Group {quoted(group.name)}: {'; '.join(facts)}.")
+        lines.append(f"Group {quoted(group.name)}{where}: {'; '.join(facts)}.")
         lines += [_consumer(one, group) for one in group.consumers[:_MOST_CONSUMERS]]
         if more := len(group.consumers) - _MOST_CONSUMERS:
             lines += [f"  {more} consumers more."] * (more > 0)

@@ -5,6 +5,7 @@ from functools import partial
 from redis.asyncio import Redis
 
 from abe_redis.errors import RequestError
+from abe_redis.operations import topics
 from abe_redis.operations.changing import changing
 from abe_redis.operations.checks import check_id
 from abe_redis.operations.scope import Scope
@@ -43,7 +44,7 @@ async def bury(
     facts = {"stream": name, "group": group, "buried": result.buried, "reason": reason}
     async with changing(scope, "bury", doing=f"burying an event of {name!r}", look=look, **facts) as change:
         redis = change.redis
-        await scope.check_exists(redis, name)
+        await scope.check_exists(redis, name, do=topics.of_event(entry_id, scope.is_agents))
         await scope.find_group(redis, name, group, create=None)
         (held,) = await renewal.whose(redis, group, consumer, [(name, entry_id)], by_name=True)
         if held != "done":

@@ -4,18 +4,20 @@ import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 
 import anyio.lowlevel
 from redis.asyncio import Redis
 
-from abe_redis.operations import event_views
+from abe_redis.operations import event_views, topics
 from abe_redis.operations.checks import check_id
 from abe_redis.operations.dead_letter_choice import Choice
 from abe_redis.operations.filters import Filter
 from abe_redis.operations.positions import check_not_swapped
 from abe_redis.operations.positions import since as since_id
 from abe_redis.operations.scope import Scope
-from abe_redis.sanitize.untrusted import shown
+from abe_redis.runtime.shell import command
+from abe_redis.sanitize.untrusted import quoted, shown
 from abe_redis.schemas import DeadLetter
 from abe_redis.streams import dead_fields, ids, names, peek
 from abe_redis.streams.find_streams import existing
@@ -52,24 +54,44 @@ class DeadLetterSearch:
         return sorted(found | {names.buried_from(name) for name in buried})
 
     async def streams(self, redis: Redis, name: str | None) -> list[str]:
-        """The stream of this name, or all of them.
+        """The streams that may have dead letters: this one with the partitions of its topic, or all.
 
         Raises:
             RequestError: There is no such stream, and there are no dead letters of it.
         """
+        sources = await self.sources(redis)
         if name is None:
-            return await self.sources(redis)
-        await self._scope.check_known(redis, name)
-        return [name]
+            return sources
+        found = topics.in_order(one for one in sources if name in {one, names.topic_of(one)})
+        if not found:
+            await self._scope.check_known(redis, name)
+        return found or [name]
 
-    async def of_topic(self, redis: Redis, name: str) -> list[str]:
-        """The stream of this name and the partitions of its topic, as far as they may have dead letters.
+    async def check_known(self, redis: Redis, name: str, what: str) -> None:
+        """Refuse a stream without entries and dead letters, of which somebody wants to `redrive` or `purge`.
 
         Raises:
-            RequestError: There is no such stream, and there are no dead letters of it.
+            RequestError: There is no such stream.
         """
-        parts = [one for one in await self.sources(redis) if name in {one, names.topic_of(one)}]
-        return sorted(parts, key=lambda one: (len(one), one)) or await self.streams(redis, name)
+        await self._scope.check_known(redis, name, do=partial(self._for_part, what))
+
+    async def elsewhere(self, redis: Redis, name: str, what: str) -> str:
+        """A sentence on the dead letters of a topic's partitions, of which such a change leaves all."""
+        parts = await topics.partitions(redis, self._scope.patterns, name)
+        found = await topics.with_letters(redis, parts)
+        if not found:
+            return ""
+        how = self._for_part(what, next(iter(found)))
+        each = "" if len(found) == 1 else ", and so for each"
+        return (
+            f"Its partitions have dead letters of their own, which stay: {topics.listed(found)}. For these: "
+            f"{how}{each}."
+        )
+
+    def _for_part(self, what: str, part: str) -> str:
+        if self._scope.is_agents:
+            return f"{what}(stream={quoted(part, most=512)})"
+        return f"`{command(f'dead {what}', part)}` with the same choice"
 
     async def matching(
         self,

@@ -59,7 +59,7 @@ class DeadLetters:
         """Look at dead letters, the oldest first.
 
         Args:
-            stream: The stream they came from; None: every one.
+            stream: The stream they came from, or a topic with its partitions; None: every one.
             choice: Which ones.
             count: How many at most; 1 to 100.
             start: Begin behind this one: an id, or `next_start` of the page before.
@@ -103,9 +103,7 @@ class DeadLetters:
         name = None if stream is None else self._scope.consumable(stream)
         begin = carrying.Start.of(start)
         async with self._scope.redis("reading dead letters") as redis:
-            search = self._search
-            of = await (search.sources(redis) if name is None else search.of_topic(redis, name))
-            streams = begin.streams(of)
+            streams = begin.streams(await self._search.streams(redis, name))
             ends = await carrying.ends(redis, {one: names.dead_letters(one) for one in streams})
             for one, end in ends.items():
                 after = begin.after(one)
@@ -147,7 +145,7 @@ class DeadLetters:
         """Count dead letters by stream, group, handler, type and reason, the most frequent kind first.
 
         Args:
-            stream: The stream they came from; None: every one.
+            stream: The stream they came from, or a topic with its partitions; None: every one.
             choice: Which ones.
             count: How many kinds at most; 1 to 100.
             asked: Only dead letters of these events.
@@ -183,7 +181,7 @@ class DeadLetters:
         doing, look = f"redriving dead letters of {name!r}", command("dead list", name)
         async with changing(self._scope, "redrive", doing=doing, look=look, stream=name) as change:
             redis = change.redis
-            found, unknown = await self._chosen(redis, name, choice, wanted)
+            found, unknown = await self._chosen(redis, name, choice, wanted, what="redrive")
             refusals = {letter.id: said for letter in found if (said := self._refusal(letter))}
             allowed = [letter for letter in found if letter.id not in refusals]
             letters = _once_per_event(allowed)
@@ -210,6 +208,7 @@ class DeadLetters:
                 refusal=next(iter(refusals.values()), ""),
                 same_event=same,
                 dry_run=dry_run,
+                note=await self._search.elsewhere(redis, name, "redrive"),
             )
 
     async def _redrive(
@@ -245,7 +244,7 @@ class DeadLetters:
         choice.check()
         name = self._scope.consumable(stream)
         async with self._scope.redis(f"looking at dead letters of {name!r}") as redis:
-            found, _ = await self._chosen(redis, name, choice)
+            found, _ = await self._chosen(redis, name, choice, what="redrive")
         letters = _once_per_event(letter for letter in found if not self._refusal(letter))
         self._scope.limits.afford(len(letters))
         return letters
@@ -260,7 +259,7 @@ class DeadLetters:
         doing, look = f"purging dead letters of {name!r}", command("dead list", name)
         async with changing(self._scope, "purge", doing=doing, look=look, stream=name) as change:
             redis = change.redis
-            letters, unknown = await self._chosen(redis, name, choice, wanted)
+            letters, unknown = await self._chosen(redis, name, choice, wanted, what="purge")
             purged = len(letters) if dry_run else 0
             for step in () if dry_run else _in_steps(letters):
 
@@ -273,17 +272,20 @@ class DeadLetters:
                 await change.step(partial(dead.purge, redis, name, step), step, note)
                 self._on_progress(len(step))
             left = await dead.count(redis, name) - (purged if dry_run else 0)
-        return PurgeResult(stream=name, purged=purged, left=left, unknown=unknown, dry_run=dry_run)
+            elsewhere = await self._search.elsewhere(redis, name, "purge")
+        return PurgeResult(
+            stream=name, purged=purged, left=left, unknown=unknown, dry_run=dry_run, note=elsewhere
+        )
 
     async def _chosen(
-        self, redis: Redis, name: str, choice: Choice, wanted: Filter | None = None
+        self, redis: Redis, name: str, choice: Choice, wanted: Filter | None = None, *, what: str
     ) -> tuple[list[DeadLetter], list[str]]:
         """The dead letters of a stream that match, and the given ids that none of these has.
 
         Raises:
             RequestError: There is no such stream.
         """
-        await self._scope.check_known(redis, name)
+        await self._search.check_known(redis, name, what)
         async with self._scope.limits.turn():
             letters = [
                 found.letter async for found in self._search.matching(redis, name, choice, wanted=wanted)

@@ -70,7 +70,7 @@ async def erase(
         user: A user id, such as `U061F7AUR` or `<@U061F7AUR>`.
         channel: A channel id, such as `C0LAN2Q65`; with `user`, only the user's events in it.
         mentions: Also erase events that only mention the id; without it, the result says how many stay.
-        stream: One stream and its dead letters; by default all streams.
+        stream: One stream and the partitions of its topic, with their dead letters; by default all streams.
         dry_run: Only count.
         on_progress: Called with the number of entries that were just searched.
 
@@ -89,11 +89,8 @@ async def erase(
     look = command("erase", options="--dry-run")
     async with changing(scope, "erase", doing="erasing", look=look, whose=whose) as change:
         redis = change.redis
-        if stream is not None:
-            sources = [scope.consumable(stream)]
-            await scope.check_known(redis, sources[0])
-        else:
-            sources = await DeadLetterSearch(scope).sources(redis)
+        named = None if stream is None else scope.consumable(stream)
+        sources = await DeadLetterSearch(scope).streams(redis, named)
         least = _Relation.MENTIONED if mentions else _Relation.OWN
         for source in sources:
             async for name, page in _pages(redis, source, lambda: _erased(result)):

@@ -6,7 +6,7 @@ import anyio.lowlevel
 from redis.asyncio import Redis
 
 from abe_redis.errors import InvalidArgumentError, RequestError
-from abe_redis.operations import audit, counting, event_views, find_event
+from abe_redis.operations import audit, counting, event_views, find_event, topics
 from abe_redis.operations.checks import check_id, check_range
 from abe_redis.operations.filters import Asked, Filter
 from abe_redis.operations.payload_size import Room
@@ -107,12 +107,13 @@ class Searching(Reading):
         Raises:
             RequestError: There is no such stream, and somebody has named it.
         """
-        streams = [name, *await self._scope.partitions(redis, name)]
+        streams = [name, *await topics.partitions(redis, self._scope.patterns, name)]
         places = {one: names.dead_letters(one) if dead else one for one in streams}
         kinds = await peek.kinds(redis, places.values())
         found = {one: place for one, place in places.items() if kinds[place] == "stream"}
         is_default_to_come = not is_named and await peek.kind(redis, name) == "none"
-        if not (found or is_default_to_come or (dead and len(streams) > 1)):
+        is_known = dead and await topics.streams(redis, self._scope.patterns, name)
+        if not (found or is_default_to_come or is_known):
             await (self._scope.check_known if dead else self._scope.check_exists)(redis, name)
         return found
 

@@ -95,6 +95,12 @@ def unfinished(left: manage.Unfinished) -> str:
     return f"{' and '.join(said)} {'event' if left.pending + passed == 1 else 'events'}"
 
 
+def both_counts(left: manage.Unfinished) -> str:
+    """As in "0 pending and 10000 or more undelivered events"."""
+    undelivered = f"{left.undelivered}{'' if left.is_all else ' or more'}"
+    return f"{left.pending} pending and {undelivered} undelivered events"
+
+
 DESTROYED = "Somebody has destroyed it; a worker of the group makes it again where it had finished."
 
 

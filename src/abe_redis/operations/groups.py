@@ -10,12 +10,14 @@ from redis.exceptions import ResponseError
 from abe_redis.errors import RequestError
 from abe_redis.operations import coming_again, given_up, group_making, positions, streams_to_come
 from abe_redis.operations.changing import Change, changing
+from abe_redis.operations.group_list import listed
+from abe_redis.operations.group_making import both_counts
+from abe_redis.operations.group_partitions import InPartitions
 from abe_redis.operations.group_steps import facts, step
 from abe_redis.operations.scope import Scope
 from abe_redis.operations.signs_of_life import check_nobody_reads, silent_workers
-from abe_redis.runtime.shell import command
-from abe_redis.schemas import GroupChange, GroupOfStream, GroupsResult
-from abe_redis.schemas.stats import is_agent
+from abe_redis.runtime.shell import command, option
+from abe_redis.schemas import GroupChange, GroupsResult
 from abe_redis.streams import manage, names, peek
 from abe_redis.streams.turns import SECONDS, Turn
 
@@ -37,21 +39,11 @@ class Groups:
         self._scope = scope
 
     async def describe(self, stream: str | None = None) -> GroupsResult:
-        """The state of the groups of one stream, or of all."""
+        """The state of the groups of one stream, with the partitions of its topic, or of all."""
         name = None if stream is None else self._scope.consumable(stream)
         async with self._scope.redis("looking at the groups") as redis:
-            found = await self._scope.stats(redis, name)
-        return GroupsResult(
-            groups=[
-                GroupOfStream(
-                    stream=stats.stream,
-                    alive=sum(one.alive and not is_agent(one.name) for one in group.consumers),
-                    **dict(group),
-                )
-                for stats in found
-                for group in stats.groups
-            ]
-        )
+            found = await self._scope.stats(redis, name, parts_too=True)
+        return listed(found)
 
     async def create(
         self,
@@ -76,6 +68,7 @@ class Groups:
         name, group = self._scope.consumable(stream), names.check_group(group)
         begins = "beginning" if start is None else start
         change = GroupChange(stream=name, group=group, done="created", events=0, note="")
+        parts = InPartitions(self._scope, "create", name, group, option("--from", start) if start else "")
 
         def made_again(where: str | None) -> None:
             if where:
@@ -91,17 +84,19 @@ class Groups:
 
         async with self._changing("create", f"making the group {group!r} of", name, group) as begun:
             redis = begun.redis
-            is_new = await streams_to_come.is_to_come(self._scope, redis, name, create=create_stream)
+            is_new = await streams_to_come.is_to_come(
+                self._scope, redis, name, create=create_stream, do=parts.command
+            )
             if start is None and not is_new:
                 making_again = partial(group_making.make_again, redis, name, group)
                 if await step(begun, group, making_again, made_again):
-                    return change
+                    return await parts.note(change)
             at = await positions.position(redis, name, begins)
             making = partial(group_making.make, redis, name, group, at, force=force, makes_stream=is_new)
             left = await step(begun, group, making, made)
             await manage.forget_workers(redis, name, group)
         change.note += await given_up.confirmed(self._scope, {name: [group]}) if left else ""
-        return change
+        return await parts.note(change)
 
     async def reset(
         self, stream: str, group: str, *, start: str, force: bool = False, dry_run: bool = False
@@ -116,6 +111,7 @@ class Groups:
         """
         name, group = self._scope.consumable(stream), names.check_group(group)
         again = coming_again.ComingAgain(0, is_all=True)
+        parts = InPartitions(self._scope, "reset", name, group, option("--from", start))
 
         def change_of(left: manage.Unfinished) -> GroupChange:
             has = group_making.unfinished(left)
@@ -142,7 +138,7 @@ class Groups:
 
         async with self._changing("reset", f"moving the group {group!r} of", name, group) as begun:
             redis = begun.redis
-            await self._find(redis, name, group)
+            await self._find(redis, parts)
             position = await positions.position(redis, name, start)
             again = await coming_again.after_reset(redis, name, group, position)
             moving = partial(manage.reset, redis, name, group, position, force=force, dry_run=dry_run)
@@ -156,7 +152,7 @@ class Groups:
         change = change_of(left)
         if left.pending and not dry_run:
             change.note += await given_up.confirmed(self._scope, {name: [group]})
-        return change
+        return await parts.note(change)
 
     async def remove(
         self,
@@ -186,7 +182,7 @@ class Groups:
                 group=group,
                 done="removed",
                 **group_making.counted(left),
-                note=(f"It had {_had(left)}." if left else "It had finished everything.")
+                note=(f"It had {both_counts(left)}." if left else "It had finished everything.")
                 + (again if may_be_read else ""),
             )
 
@@ -196,9 +192,10 @@ class Groups:
                 begun.facts |= facts(change_of(left), force=force)
 
         may_be_read = False
+        parts = InPartitions(self._scope, "remove", name, group)
         async with self._changing("remove", f"removing the group {group!r} of", name, group) as begun:
             redis = begun.redis
-            await self._scope.check_exists(redis, name)
+            await self._scope.check_exists(redis, name, do=parts.command)
             (stats,) = await self._scope.stats(redis, name)
             of = next((one for one in stats.groups if one.name == group), None)
             may_be_read = of is not None and bool(of.workers or silent_workers(of))
@@ -210,10 +207,10 @@ class Groups:
                 left, removed = await step(begun, group, removing, removed_it)
         if not removed:
             raise RequestError(
-                f"Group {group!r} of {name!r} has {_had(left)}; it was not removed. Let its consumers "
-                "finish, or force it (--force), which gives them up."
+                f"Group {group!r} of {name!r} has {both_counts(left)}; it was not removed. "
+                "Let its consumers finish, or force it (--force), which gives them up."
             )
-        return change_of(left)
+        return await parts.note(change_of(left))
 
     async def replay(
         self,
@@ -235,6 +232,8 @@ class Groups:
         """
         name, group = self._scope.consumable(stream), names.check_group(group)
         bounds = {"last": last} if until is None else {"until": until}
+        given = [option("--from", first), option("--to", last) if until is None else option("--until", until)]
+        parts = InPartitions(self._scope, "replay", name, group, " ".join(given))
 
         def change_of(again: coming_again.ComingAgain, letters: int = 0) -> GroupChange:
             will = "would" if dry_run else "will"
@@ -258,14 +257,16 @@ class Groups:
 
         async with self._changing("replay", f"replaying to group {group!r} of", name, group) as begun:
             redis = begun.redis
-            await self._find(redis, name, group)
+            await self._find(redis, parts)
             begin, end = await positions.within(redis, name, first, last, until)
             letters = await coming_again.letters_in(redis, name, group, begin, end)
             if dry_run:
-                return change_of(await coming_again.after_replay(redis, name, group, begin, end), letters)
+                again = await coming_again.after_replay(redis, name, group, begin, end)
+                return await parts.note(change_of(again, letters))
             replaying = partial(manage.replay, redis, name, group, begin, end)
             number = await step(begun, group, replaying, replayed)
-        return change_of(coming_again.ComingAgain(number, is_all=True), letters if number else 0)
+        again = coming_again.ComingAgain(number, is_all=True)
+        return await parts.note(change_of(again, letters if number else 0))
 
     async def pause(self, stream: str, group: str, *, create_stream: bool = False) -> GroupChange:
         """Deliver no events of a group, also one that somebody destroyed; events in flight are finished.
@@ -290,13 +291,16 @@ class Groups:
                 change.note += _EMPTY if is_new else ""
                 begun.facts |= facts(change)
 
+        parts = InPartitions(self._scope, "pause", name, group)
         async with self._pausing("pause", "pausing", name, group) as begun:
             redis = begun.redis
-            makes = await streams_to_come.may_pause(self._scope, redis, name, group, create=create_stream)
+            makes = await streams_to_come.may_pause(
+                self._scope, redis, name, group, create=create_stream, do=parts.command
+            )
             is_new = makes and await peek.kind(redis, name) == "none"
             pausing = partial(manage.pause, redis, name, group, paused=True, makes=makes, turn=Turn(name))
             await begun.step(pausing, [group], paused)
-        return change
+        return await parts.note(change)
 
     async def resume(self, stream: str, group: str) -> GroupChange:
         """Resume a paused group, also one that somebody destroyed."""
@@ -308,11 +312,12 @@ class Groups:
                 change.done, change.note = "resumed", "Its consumers go on within about two seconds."
                 begun.facts |= facts(change)
 
+        parts = InPartitions(self._scope, "resume", name, group)
         async with self._pausing("resume", "resuming", name, group) as begun:
-            await self._scope.check_exists(begun.redis, name)
+            await self._scope.check_exists(begun.redis, name, do=parts.command)
             resuming = partial(manage.pause, begun.redis, name, group, paused=False, turn=Turn(name))
             await begun.step(resuming, [group], resumed)
-        return change
+        return await parts.note(change)
 
     @asynccontextmanager
     async def _pausing(self, what: str, doing: str, stream: str, group: str) -> AsyncIterator[Change]:
@@ -340,11 +345,6 @@ class Groups:
                 await self._scope.find_group(redis, stream, group, create=None)
             raise
 
-    async def _find(self, redis: Redis, stream: str, group: str) -> None:
-        await self._scope.check_exists(redis, stream)
-        await self._scope.find_group(redis, stream, group, create=None)
-
-
-def _had(left: manage.Unfinished) -> str:
-    undelivered = f"{left.undelivered}{'' if left.is_all else ' or more'}"
-    return f"{left.pending} pending and {undelivered} undelivered events"
+    async def _find(self, redis: Redis, of: InPartitions) -> None:
+        await self._scope.check_exists(redis, of.stream, do=of.command)
+        await self._scope.find_group(redis, of.stream, of.group, create=None)

@@ -12,7 +12,7 @@ import anyio.lowlevel
 from redis.asyncio import Redis
 
 from abe_redis.errors import RequestError
-from abe_redis.operations import event_views, matching_entries
+from abe_redis.operations import event_views, matching_entries, topics
 from abe_redis.operations.caller import Caller
 from abe_redis.operations.checks import check_id, check_range
 from abe_redis.operations.filters import Asked, Filter
@@ -117,7 +117,7 @@ class Looking(Caller):
                 await self._scope.find_group(found.redis, name, group, create=None)
                 async with self._scope.limits.turn():
                     result = await self._pending(found, group, count=count, start=start, consumer=consumer)
-            return await self._answered(result, found, max_chars)
+            return await self._answered(result, found, max_chars, group=group)
 
     def _checked(
         self,
@@ -152,14 +152,23 @@ class Looking(Caller):
                 raise RequestError(f"{name!r} is a {kind}, not a stream. {await self._scope.choice(redis)}")
             yield OpenStream(redis, name, exists=kind == "stream")
 
-    async def _answered(self, result: ReadResult, found: OpenStream, max_chars: int | None) -> ReadResult:
-        """The result with the length and groups of the stream, in at most `max_chars` characters."""
+    async def _answered(
+        self, result: ReadResult, found: OpenStream, max_chars: int | None, *, group: str | None = None
+    ) -> ReadResult:
+        """The result with the length and groups of the stream, in at most `max_chars` characters.
+
+        Args:
+            result: The events.
+            found: The stream.
+            max_chars: Most characters; None: any number.
+            group: The group whose events they are.
+        """
         if found.exists:
             result.length, result.groups = await brief.brief(found.redis, found.name)
-            if not result.events and result.mode in {"peek", "waiting"}:
-                result.note += f" {await self._scope.about_partitions(found.redis, found.name)}"
         elif not result.events:
             result.note = await self._scope.absence(found.redis, found.name)
+        if found.exists or names.is_dead_letters(found.name):
+            result.note += f" {await self._about_partitions(result, found, group)}"
         if max_chars is not None or self._scope.limits.is_limited:
             await _bound(result.events)
         if max_chars is not None and await event_views.fit(result.events, max_chars):
@@ -168,6 +177,28 @@ class Looking(Caller):
             )
         result.note = result.note.strip()
         return result
+
+    async def _about_partitions(self, result: ReadResult, found: OpenStream, group: str | None) -> str:
+        """A sentence on what the partitions hold, beside a stream of the topic's own name; empty without any.
+
+        An answer with leased events has none: they are what was asked for.
+        """
+        if result.mode == "lease" and result.events:
+            return ""
+        is_dead = names.is_dead_letters(found.name)
+        topic = names.buried_from(found.name) if is_dead else found.name
+        parts = await topics.partitions(found.redis, self._scope.patterns, topic)
+        if is_dead:
+            holdings = await topics.with_letters(found.redis, parts)
+        else:
+            holdings = await topics.with_unfinished(found.redis, parts, group, idle_too=False)
+        if not holdings:
+            return ""
+        what = "dead letters" if is_dead else "events"
+        return (
+            f"Its partitions have {what} of their own, too: {topics.listed(holdings)}. "
+            f"{self._scope.together(topic)}"
+        )
 
     async def _pending(
         self, found: OpenStream, group: str, *, count: int, start: str | None, consumer: str | None

@@ -205,7 +205,7 @@ class Operations(Publishing):
         Args:
             stream: Only this one.
             ages: Also read the age of each pending entry, as always for a single stream.
-            parts_too: Of a topic that is only partitions, show these.
+            parts_too: With the partitions of its topic.
         """
         self.agent_leases.touch()
         try:

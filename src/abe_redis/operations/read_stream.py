@@ -180,7 +180,7 @@ class Reading(Waiting):
                     if grant.events < asked and (chosen or len(taken.ids) == grant.events):
                         result.note += f" {limits.about_grant(grant.events, asked)}"
                     await self._scope.note("lease_events", **place, ids=taken.ids, buried=taken.buried)
-                    answer = await self._answered(result, found, max_chars)
+                    answer = await self._answered(result, found, max_chars, group=group)
                     grant.taken = len(taken.ids)
                     return answer
 

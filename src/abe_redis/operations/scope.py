@@ -13,7 +13,7 @@ from abe_redis.backend import RedisMessageQueueBackend
 from abe_redis.client import failures
 from abe_redis.errors import AbeRedisError, RequestError
 from abe_redis.inspection.stats import stream_stats
-from abe_redis.operations import group_making, recording
+from abe_redis.operations import group_making, recording, topics
 from abe_redis.operations.caller_limits import Limits
 from abe_redis.runtime.plurals import first_of
 from abe_redis.runtime.shell import command, option
@@ -155,50 +155,54 @@ class Scope:
         """A sentence that names the existing streams."""
         return _those(await existing(redis, self.patterns))
 
-    async def absence(self, redis: Redis, stream: str) -> str:
-        """A sentence about a missing stream that names the existing ones."""
+    async def absence(self, redis: Redis, stream: str, *, do: topics.ForPart | None = None) -> str:
+        """A sentence about a missing stream that names the existing ones.
+
+        Args:
+            redis: The client.
+            stream: The stream.
+            do: What the caller would do in one of its partitions, if it is a topic.
+        """
         found = await existing(redis, self.patterns)
         if names.is_dead_letters(stream):
             stream = names.buried_from(stream)
             if stream in found:
                 return f"{stream!r} has no dead letters."
-        if parts := names.parts_of(stream, found):
+        if parts := topics.in_order(names.parts_of(stream, found)):
+            instead = self.together(stream) if do is None else f"Name one: {do(parts[0])}."
             return (
                 f"{stream!r} is spread over partitions, which are streams of their own: {_listed(parts)}. "
-                f"{self._together(stream)}"
+                f"{instead}"
             )
         return f"The stream {stream!r} does not exist (yet).{_near(stream, found)} {_those(found)}"
 
-    async def partitions(self, redis: Redis, stream: str) -> list[str]:
-        """The partitions that a topic has, or had, beside the stream of its own name."""
-        parts = names.parts_of(stream, await announced(redis, 0))
-        return sorted((one for one in parts if self.patterns.match(one)), key=lambda one: (len(one), one))
+    @property
+    def is_agents(self) -> bool:
+        """Whether an agent asks, which calls tools instead of commands."""
+        return self._origin == "mcp"
 
-    async def about_partitions(self, redis: Redis, stream: str) -> str:
-        """A sentence that names the partitions beside a stream of the topic's own name; empty without any."""
-        parts = await self.partitions(redis, stream)
-        if not parts:
-            return ""
-        return f"Its partitions have events of their own, too: {_listed(parts)}. {self._together(stream)}"
-
-    def _together(self, topic: str) -> str:
+    def together(self, topic: str) -> str:
         """A sentence on how to look at the partitions of a topic."""
-        if self._origin == "mcp":
-            return f"Name one as stream; count_events(stream={quoted(topic, most=512)}) counts all together."
+        if self.is_agents:
+            name = quoted(topic, most=512)
+            return (
+                f"Name one as stream; stream_stats(stream={name}) shows all, and count_events(stream={name}) "
+                "counts their events together."
+            )
         return (
             f"Name one; `{command('stats', topic)}` shows all of them, `{command('count', topic)}` counts "
             f"their events together, and `{command('read', topic, options='--lines')}` prints these."
         )
 
-    async def check_exists(self, redis: Redis, stream: str) -> None:
-        """Refuse a stream that does not exist.
+    async def check_exists(self, redis: Redis, stream: str, *, do: topics.ForPart | None = None) -> None:
+        """Refuse a stream that does not exist; the arguments are those of `absence`.
 
         Raises:
             RequestError: There is no such stream.
         """
         kind = await peek.kind(redis, stream)
         if kind == "none":
-            raise RequestError(await self.absence(redis, stream))
+            raise RequestError(await self.absence(redis, stream, do=do))
         if kind != "stream":
             raise RequestError(f"{stream!r} is a {kind}, not a stream. {await self.choice(redis)}")
 
@@ -209,20 +213,14 @@ class Scope:
         where = () if stream is None else (stream,)
         return f"`{command('dead list', *where)}` shows those there are."
 
-    async def check_known(self, redis: Redis, stream: str) -> None:
-        """Refuse a stream that has neither entries nor dead letters.
+    async def check_known(self, redis: Redis, stream: str, *, do: topics.ForPart | None = None) -> None:
+        """Refuse a stream that has neither entries nor dead letters; the arguments are those of `absence`.
 
         Raises:
             RequestError: There is no such stream.
         """
         if await peek.kind(redis, names.dead_letters(stream)) != "stream":
-            await self.check_exists(redis, stream)
-
-    async def parts_instead(self, redis: Redis, stream: str) -> list[str]:
-        """The existing partitions of a topic of which no stream of its own name exists."""
-        if await peek.kind(redis, stream) != "none":
-            return []
-        return names.parts_of(stream, await existing(redis, self.patterns))
+            await self.check_exists(redis, stream, do=do)
 
     async def stats(
         self, redis: Redis, stream: str | None, *, ages: bool = False, parts_too: bool = False
@@ -233,21 +231,21 @@ class Scope:
             redis: The client.
             stream: Only this one.
             ages: Also that of each group's pending entries.
-            parts_too: Of a topic that is only partitions, these.
+            parts_too: With the partitions of its topic.
 
         Raises:
             RequestError: There is no such stream.
         """
-        parts = list[str]()
+        named = list[str]()
         if stream is not None:
-            parts = await self.parts_instead(redis, stream) if parts_too else []
-            if not parts:
+            named = await topics.streams(redis, self.patterns, stream) if parts_too else []
+            if not named:
                 await self.check_exists(redis, stream)
+                named = [stream]
 
         async def look() -> list[StreamStats]:
-            named = parts or ([] if stream is None else [stream])
-            one = named or await existing(redis, self.patterns, here=True)
-            found = [await stream_stats(redis, name, self.settings, ages=ages) for name in one]
+            every = named or await existing(redis, self.patterns, here=True)
+            found = [await stream_stats(redis, name, self.settings, ages=ages) for name in every]
             return [stats for stats in found if stats is not None]
 
         return await look() if stream is not None else await slots.without_away(redis, look)
@@ -283,9 +281,10 @@ class Scope:
             offer = group_making.offer(
                 stream, group, how=how if may else None, whose=whose, destroyed=destroyed
             )
+            known = group_making.DESTROYED if destroyed else known
+            known += await topics.having(redis, self.patterns, stream, group)
             raise RequestError(
-                f"The stream {stream!r} has no group {group!r}. "
-                f"{group_making.DESTROYED if destroyed else known}{'' if create is None else offer}"
+                f"The stream {stream!r} has no group {group!r}. {known}{'' if create is None else offer}"
             )
         if start is None:
             await ensure_group(redis, [stream], group)

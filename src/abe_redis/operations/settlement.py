@@ -8,6 +8,7 @@ from typing import Any
 from redis.asyncio import Redis
 
 from abe_redis.errors import RequestError
+from abe_redis.operations import topics
 from abe_redis.operations.agent_leases import AgentLeases, Kept, Rest
 from abe_redis.operations.caller_limits import Named
 from abe_redis.operations.changing import changing
@@ -49,9 +50,8 @@ class Settlement:
     own: str
     """The consumer name of the caller, if it gives none."""
     by_name: bool
-    """A person may settle events under any consumer name that they give. An agent may settle only events
-    under its own name, and those that it leased here under another one: a name proves nothing, since everyone
-    can see which consumer holds what."""
+    """A person may settle under any consumer name. An agent may under its own only, and what it leased here
+    under another one: a name proves nothing, since everyone can see which consumer holds what."""
 
     async def ack(self, stream: str, place: "Place") -> AckResult:
         """Ack events; see `Operations.ack`."""
@@ -240,7 +240,7 @@ class Settlement:
         self, redis: Redis, stream: str, group: str, holder: str, ids: Sequence[str]
     ) -> dict[renewal.Outcome, list[str]]:
         """The ids by their holder; `done` are those that the caller may settle."""
-        await self.scope.check_exists(redis, stream)
+        await self.scope.check_exists(redis, stream, do=topics.of_event(ids[0], self.scope.is_agents))
         await self.scope.find_group(redis, stream, group, create=None)
         by: dict[renewal.Outcome, list[str]] = {}
         known = [one for one in ids if self.by_name or self.agent_leases.holds(stream, group, holder, one)]

@@ -3,6 +3,7 @@
 from redis.asyncio import Redis
 
 from abe_redis.errors import RequestError
+from abe_redis.operations import topics
 from abe_redis.operations.scope import Scope
 from abe_redis.streams import manage, names, peek
 from abe_redis.streams.find_streams import existing
@@ -11,11 +12,20 @@ _MOST_PARTITIONS = 1000
 """Partitions that a topic can have: see `REDIS_STREAM_PARTITIONS`."""
 
 
-async def is_to_come(scope: Scope, redis: Redis, stream: str, *, create: bool) -> bool:
+async def is_to_come(
+    scope: Scope, redis: Redis, stream: str, *, create: bool, do: topics.ForPart | None = None
+) -> bool:
     """Whether a stream does not exist yet, and a group may be made in it all the same.
 
     A person means a partition of a topic that has streams. Any other name might be mistyped, or be that of a
     topic whose events are in its partitions: it is made only on request.
+
+    Args:
+        scope: The settings, and who asks.
+        redis: The client.
+        stream: The stream.
+        create: Whether it was requested.
+        do: What the caller would do in a partition, if it is a topic.
 
     Raises:
         RequestError: It does not exist, and may not be made; or it is a key of another type.
@@ -25,11 +35,24 @@ async def is_to_come(scope: Scope, redis: Redis, stream: str, *, create: bool) -
         return False
     if create or await _is_partition(scope, redis, stream):
         return True
-    absence = await scope.absence(redis, stream)
+    absence = await scope.absence(redis, stream, do=do)
+    if await topics.streams(redis, scope.patterns, stream):
+        raise RequestError(
+            f"{absence} To make the stream {stream!r} beside these, as when you change the number of "
+            "partitions, add --create-stream."
+        )
     raise RequestError(f"{absence} To make it, empty, before its first event, add --create-stream.")
 
 
-async def may_pause(scope: Scope, redis: Redis, stream: str, group: str, *, create: bool) -> bool:
+async def may_pause(
+    scope: Scope,
+    redis: Redis,
+    stream: str,
+    group: str,
+    *,
+    create: bool,
+    do: topics.ForPart | None = None,
+) -> bool:
     """Whether pausing makes the group, and perhaps its stream, since they do not exist yet.
 
     It does for a group that another stream has, so that its worker would make it here, too.
@@ -37,7 +60,7 @@ async def may_pause(scope: Scope, redis: Redis, stream: str, group: str, *, crea
     Raises:
         RequestError: What does not exist may not be made.
     """
-    is_new = await is_to_come(scope, redis, stream, create=create)
+    is_new = await is_to_come(scope, redis, stream, create=create, do=do)
     if not is_new and group in await peek.groups(redis, stream):
         return False
     if (is_new and create) or await manage.is_known(redis, await existing(redis, scope.patterns), group):

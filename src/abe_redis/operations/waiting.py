@@ -111,7 +111,7 @@ class Waiting(Looking):
             result.group = group
             note = [result.note, await self._state_of(found.redis, name, group)]
             result.note = " ".join(filter(None, note))
-            result = await self._answered(result, found, max_chars)
+            result = await self._answered(result, found, max_chars, group=group)
             if not is_named and len(result.groups) > 1:
                 result.note += " In its other groups nothing waits."
             return result

@@ -241,6 +241,7 @@ class RedriveResult(DeferredModel):
         default=0,
         description="Number of chosen ones that stay: a newer one of the same event and group goes back.",
     )
+    note: str = Field(default="", description="What the partitions of the topic have, which stays.")
 
 
 class PurgeResult(DeferredModel):
@@ -251,6 +252,7 @@ class PurgeResult(DeferredModel):
     left: int = Field(description="Number of dead letters left; with dry_run, number that would be.")
     dry_run: bool
     unknown: list[str] = Field(default=[], description="Ids that no dead letter of the stream has.")
+    note: str = Field(default="", description="What the partitions of the topic have, which stays.")
 
 
 class GroupOfStream(GroupStats):

@@ -123,7 +123,9 @@ def test_dead_letters_of_a_topic_are_those_of_its_partitions_too(monkeypatch: py
     ]
     for part in streams[1:]:
         assert 0 < len(printed("dead", "list", part)) < 12
-    (last,) = answer("dead", "list", "slack_events")["letters"]
+    letters = answer("dead", "list", "slack_events")["letters"]
+    assert {one["stream"] for one in letters} == set(streams), "as with --lines"
+    last = letters[0]
     assert len(printed("dead", "list", "slack_events", "--start", f"{last['id']}@slack_events")) == 12
     unknown = run("dead", "list", "slack_evens", "--lines")
     assert unknown.returncode == 1

@@ -105,8 +105,8 @@ def test_events_that_lie_in_partitions_are_not_said_to_be_missing(monkeypatch: p
     assert "partitions" not in run("read", "--channel", "C8").stdout
     monkeypatch.setenv("REDIS_STREAM_PARTITIONS", "2")
     part = answer("publish", json.dumps({"type": "message", "channel": "C8"}))["stream"]
-    where = f"Its partitions have events of their own, too: '{part}'."
+    where = f"Its partitions have events of their own, too: '{part}' (1 entry). Name one;"
     nothing = run("read", "--channel", "C8").stdout
     assert "No event here matches" in nothing
     assert where in nothing
-    assert where not in run("read", "--channel", "C1").stdout, "it found what was asked for"
+    assert where in run("read", "--channel", "C1").stdout, "the newest event may be there"

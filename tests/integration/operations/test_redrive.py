@@ -121,7 +121,7 @@ async def test_a_choice_finds_the_letters_that_match_every_field(redis: Redis, l
         with pytest.raises(RequestError):
             await letters.redrive(stream, ALL)
     assert (await letters.purge(TOPIC, Choice(group="audit"))).model_dump() == {
-        "stream": TOPIC, "purged": 1, "left": 3, "dry_run": False, "unknown": [],
+        "stream": TOPIC, "purged": 1, "left": 3, "dry_run": False, "unknown": [], "note": "",
     }  # fmt: skip
     assert [one.more for one in [await letters.find(TOPIC, ALL, count=n) for n in (2, 3)]] == [True, False]
 

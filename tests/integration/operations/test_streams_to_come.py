@@ -63,7 +63,10 @@ async def test_a_name_that_may_be_mistyped_is_made_only_on_request(redis: Redis,
         ("slack:p2", "bot"): r"'slack:p2' does not exist \(yet\).* add --create-stream\.",
         ("slack:x", "bot"): r"'slack:x' does not exist \(yet\).* add --create-stream\.",
         (f"{TOPIC}:p1000", "bot"): r"does not exist \(yet\)\. Did you mean 'slack_events:p0'\?",
-        (TOPIC, "bot"): f"'{TOPIC}' is spread over partitions.* before its first event, add --create-stream",
+        (
+            TOPIC,
+            "bot",
+        ): f"'{TOPIC}' is spread over partitions.* the stream '{TOPIC}' beside these,.* add --create",
         (PARTITION, "bto"): "No stream of this queue has a group 'bto'",
         (f"{TOPIC}:p0", "bto"): "has no group 'bto'. Its groups: 'bot'",
     }
