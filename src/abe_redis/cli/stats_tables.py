@@ -67,17 +67,23 @@ def print_stats(streams: Sequence[StreamStats], *, every_consumer: bool, lease_s
     console = Console(highlight=False, soft_wrap=not wraps())
     _print_fitting(console, _of_streams(streams), map(_stream_line, streams))
     shown = sorted(_consumers(streams), key=lambda each: -(each.one.held_seconds or 0))
+    more = 0
     if not every_consumer:
-        shown = [each for each in shown if each.one.holds][:_MOST_HOLDING]
+        holding = [each for each in shown if each.one.holds]
+        shown, more = holding[:_MOST_HOLDING], len(holding) - _MOST_HOLDING
     if shown:
         _print_fitting(console, _of_consumers(shown), map(_consumer_line, shown))
+    if more > 0:
+        console.print(f"{count(more, 'consumer')} more: `abe-redis stats STREAM` shows all of a stream.")
     if every_consumer:
         console.print(
             f"Leases of whoever has these settings last {lease_seconds:g} s (REDIS_STREAM_LEASE_SECONDS)."
         )
     for one in streams:
         if one.health != "ok" or one.advice != NOTHING:
-            console.print(Text(f"{plain(one.stream)}: {plain(one.advice)}"))
+            lines = [plain(line) for line in one.advice.splitlines()]
+            before = " " if len(lines) == 1 else "\n  "
+            console.print(Text(f"{plain(one.stream)}:{''.join(before + line for line in lines)}"))
 
 
 def _print_fitting(console: Console, table: Table, lines: Iterable[str]) -> None:

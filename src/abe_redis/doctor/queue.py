@@ -6,8 +6,9 @@ from abe_redis.doctor import memory
 from abe_redis.doctor.context import Context, Finding, Severity, ok, problem, warning
 from abe_redis.inspection import remedies
 from abe_redis.inspection.disuse import about_disuse
-from abe_redis.inspection.health import judge
-from abe_redis.schemas import Health, StreamStats
+from abe_redis.inspection.health import examine, judge
+from abe_redis.inspection.situation import About
+from abe_redis.schemas import GroupStats, Health, StreamStats
 from abe_redis.schemas.stats import is_person
 from abe_redis.settings import Settings
 from abe_redis.streams import key_types, names, peek, slots
@@ -22,6 +23,9 @@ _SEVERITY: dict[Health, Severity] = {
     "paused": "warning",
     "stalled": "problem",
 }
+
+
+_RISING: tuple[Severity, ...] = ("ok", "warning", "problem")
 
 
 async def keys(context: Context) -> AsyncIterator[Finding]:
@@ -70,48 +74,62 @@ def _set_back(stream: str, seconds: float) -> Finding:
 
 
 def _judge(stats: StreamStats, settings: Settings, *, refuses_writes: bool) -> Iterator[Finding]:
-    """The stream's health, and dangers for the queue."""
-    maxlen, lease_seconds = settings.redis_stream_maxlen, settings.redis_stream_lease_seconds
+    """The stream's health, a finding for each of several groups, and dangers for the queue."""
+    maxlen = settings.redis_stream_maxlen
+    _, about = examine(stats, settings, refuses_writes=refuses_writes)
     severity = _SEVERITY[stats.health]
     if severity == "ok" and stats.dead_letters:
         severity = "warning"
-    yield Finding(
-        severity=severity,
-        found=f"Stream {stats.stream!r} with {_count(stats.length, 'entry', 'entries')}: "
-        f"{stats.health.replace('_', ' ')}.",
-        advice=stats.advice if stats.health != "ok" else "",
-    )
-    waiting = [group for group in stats.groups if group.pending or group.lag]
+    found = f"Stream {stats.stream!r} with {_count(stats.length, 'entry', 'entries')}: "
+    found += f"{stats.health.replace('_', ' ')}."
+    groups = {group.name: group for group in stats.groups}
+    each = {
+        one.group: _of_group(one, groups[one.group], stats.stream, settings, refuses_writes=refuses_writes)
+        for one in about
+        if one.group is not None
+    }
+    if stats.health == "ok":
+        yield Finding(severity=severity, found=found)
+    elif len(each) <= 1:
+        severity = max([severity, *(one.severity for one in each.values())], key=_RISING.index)
+        said = [f"{one.found} {one.advice}".strip() for one in each.values()]
+        said += [one.line for one in about if one.group is None]
+        command = next((one.command for one in each.values()), "")
+        yield Finding(severity=severity, found=found, advice=" ".join(said), command=command)
+    else:
+        own = " ".join(one.line for one in about if one.group is None)
+        yield Finding(severity=severity, found=found, advice=own)
+        yield from each.values()
     if is_over(stats.length, maxlen) and stats.groups:
-        needed = ", ".join(repr(group.name) for group in waiting)
+        waiting = ", ".join(repr(group.name) for group in stats.groups if group.pending or group.lag)
         yield warning(
             f"Stream {stats.stream!r} is above its bound of {maxlen} entries (REDIS_STREAM_MAXLEN): "
-            + (f"group {needed} has not finished them." if needed else "nobody has trimmed it."),
+            + (f"group {waiting} has not finished them." if waiting else "nobody has trimmed it."),
             "Make sure that the group catches up: unfinished work is not trimmed."
-            if needed
+            if waiting
             else "The next event that is published or acknowledged there trims it.",
         )
-    for group in [] if refuses_writes else waiting:  # then no sign shows that workers live
-        where = f"group {group.name!r} of {stats.stream!r}"
-        gone = [one for one in group.consumers if not one.alive and group.held_by(one)]
-        for one in [one for one in gone if not is_person(one.name)]:
-            events = _count(group.held_by(one), "event", "events")
-            silent = f"has been silent for {one.idle_seconds:.0f} s and holds {events}"
-            state = f"has ended and left {events} unfinished" if one.ended else silent
-            yield warning(
-                f"Consumer {one.name!r} in {where} {state}.",
-                f"A live consumer of the group takes over what has been held for {lease_seconds:g} s: see "
-                "to it that one runs.",
-            )
-        if not group.paused and not group.workers:
-            days, disused = settings.redis_stream_group_idle_days, about_disuse(group, settings)
-            yield warning(
-                disused
-                or f"No consumer is alive in {where}: what it has not finished is not trimmed"
-                + (f" until it has been unused for {days:g} days." if days else "."),
-                memory.start_worker(stats.stream, group, is_disused=disused is not None),
-                remedies.worker(group.name),
-            )
+
+
+def _of_group(
+    about: About, group: GroupStats, stream: str, settings: Settings, *, refuses_writes: bool
+) -> Finding:
+    """What is said about a group, and how long it holds back trimming if nobody works for it."""
+    severity = _SEVERITY[about.health] if about.health is not None else "warning"
+    gone = [one for one in group.consumers if not one.alive and group.held_by(one)]
+    if severity == "ok" and not all(is_person(one.name) for one in gone):
+        severity = "warning"
+    has_nobody = bool(group.pending or group.lag) and not (group.paused or group.workers or refuses_writes)
+    if not has_nobody:
+        return Finding(severity=severity, found=about.line)
+    command = remedies.worker(group.name)
+    if about_disuse(group, settings):
+        advice = memory.start_worker(stream, group, is_disused=True)
+        return Finding(severity=severity, found=about.line, advice=advice, command=command)
+    days = settings.redis_stream_group_idle_days
+    until = f" until it has been unused for {days:g} days" if days else ""
+    found = f"{about.line} What it has not finished is not trimmed{until}."
+    return Finding(severity=severity, found=found, command=command)
 
 
 def _count(number: int, one: str, many: str) -> str:

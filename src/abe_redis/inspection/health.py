@@ -2,7 +2,16 @@
 
 from abe_redis.inspection import holders, remedies
 from abe_redis.inspection.disuse import about_disuse
-from abe_redis.inspection.situation import BACKLOG_SECONDS, Situation, Verdict, has_undelivered, has_work
+from abe_redis.inspection.situation import (
+    BACKLOG_SECONDS,
+    About,
+    Said,
+    Situation,
+    Verdict,
+    gather,
+    has_undelivered,
+    has_work,
+)
 from abe_redis.runtime.plurals import duration
 from abe_redis.runtime.shell import command, option
 from abe_redis.schemas import GroupStats, Health, StreamStats
@@ -35,7 +44,7 @@ def full(at: Situation) -> Verdict:
         f"{why if at.stats.groups else 'nobody reads it'}. Start or add consumers, or raise "
         "REDIS_STREAM_HARD_MAXLEN where events are published."
     )
-    return Verdict("stalled", [said])
+    return Verdict("stalled", [Said(said)])
 
 
 def unread(at: Situation) -> Verdict:
@@ -45,29 +54,31 @@ def unread(at: Situation) -> Verdict:
         return Verdict()
     events = "1 event" if length == 1 else f"{length} events"
     start = f"start a worker: `{remedies.WORKER}`"
-    said = [f"It has {events} and no group, so nobody reads it: {start}."]
+    said = [Said(f"It has {events} and no group, so nobody reads it: {start}.")]
     settings = at.settings
     is_kept = at.stats.full_at is None and not settings.redis_stream_trim_unread
     if is_kept and is_over(length, settings.redis_stream_maxlen):
-        said.append(
-            f"All is kept until then; at {settings.redis_stream_hard_maxlen} entries "
-            "(REDIS_STREAM_HARD_MAXLEN) publishing is refused."
-        )
+        until = f"at {settings.redis_stream_hard_maxlen} entries (REDIS_STREAM_HARD_MAXLEN)"
+        said.append(Said(f"All is kept until then; {until} publishing is refused."))
     return Verdict("unread", said)
 
 
 def beyond_end(at: Situation) -> Verdict:
     """Groups that skip every event, since somebody set them beyond the stream's end."""
-    said = [_beyond_end(group, at.stats.stream) for group in at.stats.groups if group.beyond_end]
+    found = [group for group in at.stats.groups if group.beyond_end]
+    said = [Said(_beyond_end(group, at.stats.stream), group.name) for group in found]
     return Verdict("stalled", said) if said else Verdict()
 
 
 def stalled(at: Situation) -> Verdict:
     """Groups with work and without a consumer."""
     said = [
-        _destroyed(group, at.stats.stream)
-        if group.destroyed
-        else f"{_waiting(group)} and {_missing(group)}: {_start(group, at.stats.stream)}."
+        Said(
+            _destroyed(group, at.stats.stream)
+            if group.destroyed
+            else f"{_waiting(group)} and {_missing(group)}: {_start(group, at.stats.stream)}.",
+            group.name,
+        )
         for group in at.stalled
     ]
     return Verdict("stalled", said) if said else Verdict()
@@ -78,9 +89,12 @@ def hung(at: Situation) -> Verdict:
     if at.refuses_writes:
         return Verdict()
     said = [
-        f"Consumer {one.name!r} of group {group.name!r} takes no events: functions beyond their limit hold "
-        f"all its places{holders.longest(one)}. See where they wait, give that a limit of its own, and "
-        "restart that worker: others then handle its events."
+        Said(
+            f"Consumer {one.name!r} of group {group.name!r} takes no events: functions beyond their limit "
+            f"hold all its places{holders.longest(one)}. See where they wait, give that a limit of its own, "
+            "and restart that worker: others then handle its events.",
+            group.name,
+        )
         for group in at.waiting
         for one in group.workers
         if one.full
@@ -94,9 +108,9 @@ def backlog(at: Situation) -> Verdict:
 
     A stuck consumer is reported by `stuck` or `silent` instead, since more consumers would not help.
     """
+    more = ": add consumers or make the handler faster"
     said = [
-        f"{_waiting(group)}{'.' if _is_held_up(group, at) else ': add consumers or make the handler faster.'}"
-        for group in at.behind
+        Said(f"{_waiting(group)}{'' if _is_held_up(group, at) else more}.", group.name) for group in at.behind
     ]
     return Verdict("backlog", said) if said else Verdict()
 
@@ -104,8 +118,11 @@ def backlog(at: Situation) -> Verdict:
 def paused(at: Situation) -> Verdict:
     """Paused groups, which count only while they have work."""
     said = [
-        f"{_waiting(group)} and is paused: resume it when it may go on "
-        f"(`{command('group resume', at.stats.stream, group.name)}`)."
+        Said(
+            f"{_waiting(group)} and is paused: resume it when it may go on "
+            f"(`{command('group resume', at.stats.stream, group.name)}`).",
+            group.name,
+        )
         for group in at.paused
     ]
     return Verdict("paused" if any(map(has_work, at.paused)) else None, said)
@@ -113,7 +130,7 @@ def paused(at: Situation) -> Verdict:
 
 def working(at: Situation) -> Verdict:
     """Working groups; not reported while others have no consumer or do not keep up."""
-    said = [f"{_waiting(group)}." for group in at.waiting]
+    said = [Said(f"{_waiting(group)}.", group.name) for group in at.waiting]
     return Verdict("working", said) if said and not (at.stalled or at.behind) else Verdict()
 
 
@@ -124,21 +141,20 @@ def retrying(at: Situation) -> Verdict:
         if group.postponed:
             waiting = f"{option('--group', group.name)} --waiting"
             events = "1 event waits" if group.postponed == 1 else f"{group.postponed} events wait"
-            said.append(
-                f"{events} in group {group.name!r} for a retry or a delay: "
-                f"`{command('read', at.stats.stream, options=waiting)}` says why."
-            )
+            why = f"`{command('read', at.stats.stream, options=waiting)}` says why"
+            said.append(Said(f"{events} in group {group.name!r} for a retry or a delay: {why}.", group.name))
     return Verdict(said=said)
 
 
 def stuck(at: Situation) -> Verdict:
     """Workers and agents that are alive and have held an event for longer than a lease, the longest first."""
-    said = list[str]()
+    said = list[Said]()
     for group in at.waiting:
         found = [one for one in holders.stuck(group, at.settings) if one.alive and not one.full]
-        said += [holders.about_stuck(one, group) for one in found[:MOST_NAMED]]
+        said += [Said(holders.about_stuck(one, group), group.name) for one in found[:MOST_NAMED]]
         if len(found) > MOST_NAMED:
-            said.append(f"{len(found) - MOST_NAMED} more consumers of it hold events beyond a lease, too.")
+            more = f"{len(found) - MOST_NAMED} more consumers of it hold events beyond a lease, too."
+            said.append(Said(more, group.name))
     return Verdict(said=said)
 
 
@@ -148,7 +164,7 @@ def silent(at: Situation) -> Verdict:
         return Verdict()
     return Verdict(
         said=[
-            holders.about_silent(one, group)
+            Said(holders.about_silent(one, group), group.name)
             for group in at.waiting
             for one in group.consumers
             if holders.is_silent(one, group, at.settings)
@@ -158,8 +174,8 @@ def silent(at: Situation) -> Verdict:
 
 def disused(at: Situation) -> Verdict:
     """Groups with work that no longer hold back trimming, or soon will not."""
-    found = [about_disuse(group, at.settings) for group in at.waiting]
-    return Verdict(said=[said for said in found if said])
+    found = [(about_disuse(group, at.settings), group.name) for group in at.waiting]
+    return Verdict(said=[Said(words, group) for words, group in found if words])
 
 
 def lost(at: Situation) -> Verdict:
@@ -169,10 +185,10 @@ def lost(at: Situation) -> Verdict:
         if group.lost:
             events = "1 event" if group.lost == 1 else f"{group.lost} events"
             how = "removed, or dropped with a consumer, before it had finished with them"
-            said.append(f"Group {group.name!r} lost {events}: {how}.")
+            said.append(Said(f"Group {group.name!r} lost {events}: {how}.", group.name))
     if count := at.stats.lost_unread:
         events = "1 event was" if count == 1 else f"{count} events were"
-        said.append(f"{events} removed before any group had read them (REDIS_STREAM_TRIM_UNREAD).")
+        said.append(Said(f"{events} removed before any group had read them (REDIS_STREAM_TRIM_UNREAD)."))
     return Verdict(said=said)
 
 
@@ -182,7 +198,8 @@ def dead_letters(at: Situation) -> Verdict:
     if not count:
         return Verdict()
     letters = "1 dead letter: read it" if count == 1 else f"{count} dead letters: read them"
-    return Verdict("dead_letters", [f"{letters} with `{command('dead list', at.stats.stream)}`."])
+    said = f"{letters} with `{command('dead list', at.stats.stream)}`."
+    return Verdict("dead_letters", [Said(said)])
 
 
 def above_bound(at: Situation) -> Verdict:
@@ -190,7 +207,7 @@ def above_bound(at: Situation) -> Verdict:
     bound = at.settings.redis_stream_maxlen
     if not is_over(at.stats.length, bound) or not (at.waiting or at.paused):
         return Verdict()
-    return Verdict(said=[f"The backlog keeps it above its bound of {bound} entries."])
+    return Verdict(said=[Said(f"The backlog keeps it above its bound of {bound} entries.")])
 
 
 RULES = (
@@ -200,13 +217,21 @@ RULES = (
 """The worst first: a stream's health is that of the first rule with a finding."""
 
 
-def judge(stats: StreamStats, settings: Settings, *, refuses_writes: bool = False) -> tuple[Health, str]:
-    """A stream's health, and sentences that say what is wrong, since when, and what to do; worst first."""
+def examine(
+    stats: StreamStats, settings: Settings, *, refuses_writes: bool = False
+) -> tuple[Health, list[About]]:
+    """A stream's health; and of each group and the stream, what is wrong, since when, and what to do."""
     situation = Situation(stats, settings, refuses_writes)
     verdicts = [rule(situation) for rule in RULES]
     health: Health = next((one.health for one in verdicts if one.health), "ok")
-    said = " ".join(sentence for verdict in verdicts for sentence in verdict.said)
-    return health, said or NOTHING
+    return health, gather(verdicts)
+
+
+def judge(stats: StreamStats, settings: Settings, *, refuses_writes: bool = False) -> tuple[Health, str]:
+    """A stream's health, and what `examine` finds: a line each for several groups and the stream."""
+    health, found = examine(stats, settings, refuses_writes=refuses_writes)
+    groups = sum(about.group is not None for about in found)
+    return health, ("\n" if groups > 1 else " ").join(about.line for about in found) or NOTHING
 
 
 def _missing(group: GroupStats) -> str:

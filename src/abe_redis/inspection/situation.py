@@ -1,7 +1,8 @@
 """What the rules about a stream's health judge, and what each finds."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 
 from abe_redis.schemas import GroupStats, Health, StreamStats
 from abe_redis.settings import Settings
@@ -26,8 +27,9 @@ class Situation:
 
     @property
     def waiting(self) -> list[GroupStats]:
-        """Groups with work that are not paused."""
-        return [group for group in self.stats.groups if has_work(group) and not group.paused]
+        """Groups with work that are not paused, those with the most first."""
+        found = [group for group in self.stats.groups if has_work(group) and not group.paused]
+        return sorted(found, key=_unfinished, reverse=True)
 
     @property
     def stalled(self) -> list[GroupStats]:
@@ -41,12 +43,46 @@ class Situation:
 
 
 @dataclass(frozen=True, slots=True)
+class Said:
+    """A sentence or two about a group, or about the whole stream."""
+
+    words: str
+    group: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """The finding of a rule."""
 
     health: Health | None = None
     """None when the finding is no state of its own."""
-    said: Sequence[str] = ()
+    said: Sequence[Said] = ()
+
+
+@dataclass(slots=True)
+class About:
+    """All that is said about one group, or about the whole stream."""
+
+    group: str | None
+    health: Health | None = None
+    """That of the first rule that found one for it."""
+    said: list[str] = field(default_factory=list)
+
+    @property
+    def line(self) -> str:
+        """All of it."""
+        return " ".join(self.said)
+
+
+def gather(verdicts: Iterable[Verdict]) -> list[About]:
+    """What the rules found, by whom it is about: the worst first."""
+    found = dict[str | None, About]()
+    for verdict in verdicts:
+        for one in verdict.said:
+            about = found.setdefault(one.group, About(one.group))
+            about.health = about.health or verdict.health
+            about.said.append(one.words)
+    return [*found.values()]
 
 
 def has_undelivered(group: GroupStats) -> bool:
@@ -57,6 +93,10 @@ def has_undelivered(group: GroupStats) -> bool:
 def has_work(group: GroupStats) -> bool:
     """Whether something is unfinished."""
     return group.pending > 0 or has_undelivered(group)
+
+
+def _unfinished(group: GroupStats) -> float:
+    return group.pending + (math.inf if group.lag is None else group.lag)
 
 
 def _is_behind(group: GroupStats) -> bool:

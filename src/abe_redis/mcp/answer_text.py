@@ -17,6 +17,7 @@ from abe_redis.schemas import (
     StatsResult,
     StreamStats,
 )
+from abe_redis.streams import ids
 
 
 def published(result: PublishResult) -> str:
@@ -118,24 +119,43 @@ def redriven(result: RedriveResult) -> str:
     )
 
 
-def stats(result: StatsResult) -> str:
-    """The text for a `StatsResult`: problems of the server, and a line or two per stream, the worst first."""
+def stats(result: StatsResult, *, hint: str = "") -> str:
+    """The text for a `StatsResult`: problems of the server, and a line or two per stream, the worst first.
+
+    Args:
+        result: The state; it may have been shortened.
+        hint: The next step, as `next_step` finds it in all of the result.
+    """
+    lines = _stats(result, hint)
+    shortened = next((one.stream for one in result.streams if one.advice.endswith("…")), None)
+    if shortened is not None and not result.omitted:
+        name = "NAME" if shortened.endswith("…") else whole(shortened)
+        lines.append(f"What ends with … is shortened: stream_stats(stream={name}) shows all of it.")
+    return "\n".join([*lines, *_memory(result)])
+
+
+def next_step(result: StatsResult) -> str:
+    """The call that lists what waits in the worst stream in which something does; empty if there is none."""
+    return next((_how_to_list(one) for one in result.streams if _is_waiting(one)), "")
+
+
+def _stats(result: StatsResult, hint: str) -> list[str]:
     every = len(result.streams) + result.omitted
     lines = [f"Problem: {one}" for one in result.problems]
     if not every:
         lines.append(" ".join(["No stream exists yet: nothing was published.", *outbox(result)]))
-        return "\n".join([*lines, *_memory(result)])
+        return lines
     if every > 1:
         found = result.health
         shown = ", ".join(f"{found[health]} {health}" for health in SEVERITY if health in found)
         lines.append(f"{every} streams: {shown}.")
     lines += [_stream(one) for one in result.streams]
-    lines += [_how_to_list(one) for one in result.streams if _is_waiting(one)][:1]
+    lines += [step] if (step := hint or next_step(result)) else []
     for health, names in result.names.items():
         lines.append(f"Also {health}: {', '.join(map(quoted, names))}.")
     if result.omitted:
-        lines.append(f"{result.omitted} have no line here; stream_stats(stream=NAME) shows one of them.")
-    return "\n".join([*lines, *outbox(result), *_memory(result)])
+        lines.append(f"{result.omitted} have no line here; stream_stats(stream=NAME) shows one in full.")
+    return [*lines, *outbox(result)]
 
 
 def _memory(result: StatsResult) -> list[str]:
@@ -157,13 +177,12 @@ def _fullness(memory: ServerMemory) -> float:
 _MOST_GROUPS, _MOST_CONSUMERS = 20, 20
 
 
-def one_stream(result: StatsResult) -> str:
+def one_stream(result: StatsResult, *, hint: str = "") -> str:
     """The text about one stream: what is wrong with it, and its groups with their consumers."""
-    lines = [stats(result.model_copy(update={"memory": []}))]
+    lines = _stats(result, hint)
     of_several = len(result.streams) > 1  # a topic's own stream and its partitions
-    for stream, group in (
-        (one.stream, group) for one in result.streams for group in one.groups[:_MOST_GROUPS]
-    ):
+    every = [(one.stream, group) for one in result.streams for group in one.groups]
+    for stream, group in every[:_MOST_GROUPS]:
         where = f" of {quoted(stream)}" if of_several else ""
         facts = [
             f"{group.pending:,} pending" + (f" ({group.postponed:,} postponed)" if group.postponed else ""),
@@ -180,6 +199,8 @@ def one_stream(result: StatsResult) -> str:
         lines += [_consumer(one, group) for one in group.consumers[:_MOST_CONSUMERS]]
         if more := len(group.consumers) - _MOST_CONSUMERS:
             lines += [f"  {more} consumers more."] * (more > 0)
+    if (more := len(every) - _MOST_GROUPS) > 0:
+        lines.append(f"{plurals.count(more, 'group')} more.")
     return "\n".join(lines)
 
 
@@ -198,10 +219,15 @@ def _stream(one: StreamStats) -> str:
     """The sentences about what is wrong with a stream, and what to do about it."""
     letters = f", {_count(one.dead_letters, 'dead letter')}" if one.dead_letters else ""
     entries = _count(one.length, "entry", "entries")
-    said = f"{quoted(one.stream)}: {one.health}, {entries}{letters}. {' '.join(one.advice.split())}"
+    advice = [" ".join(line.split()) for line in one.advice.splitlines()]
+    said = f"{quoted(one.stream)}: {one.health}, {entries}{letters}."
+    said += f" {advice[0]}" if len(advice) == 1 else "".join(f"\n- {line}" for line in advice)
     waiting = [(group.oldest_waiting, group.name) for group in one.groups if group.oldest_waiting]
     oldest = ", ".join(f"{entry_id} in group {quoted(name)}" for entry_id, name in waiting[:_MOST_OLDEST])
-    return f"{said} Oldest waiting: {oldest}." if oldest else said
+    more = len(waiting) - _MOST_OLDEST
+    oldest += f", and in {plurals.count(more, 'group')} more" if more > 0 else ""
+    between = "\n" if len(advice) > 1 else " "
+    return f"{said}{between}Oldest waiting: {oldest}." if oldest else said
 
 
 _MOST_OLDEST = 3
@@ -213,8 +239,9 @@ def _is_waiting(one: StreamStats) -> bool:
 
 
 def _how_to_list(one: StreamStats) -> str:
-    """The call that lists what waits in a stream."""
-    group = next((f", group={whole(group.name)}" for group in one.groups if group.oldest_waiting), "")
+    """The call that lists what waits in a stream, for the group that is the furthest behind."""
+    waiting = [(ids.order(found.oldest_waiting), found.name) for found in one.groups if found.oldest_waiting]
+    group = f", group={whole(min(waiting)[1])}" if waiting else ""
     return f"To list what waits: read_stream(stream={whole(one.stream)}{group}, waiting=true)."
 
 

@@ -1,7 +1,7 @@
 """Rewrites advice that names commands for an agent, which has tools and no shell.
 
-A command with a matching tool becomes a call of that tool. For any other command, the agent learns that the
-user can run it.
+A command with a matching tool becomes a call of that tool. Of the first other command in an answer, the agent
+learns that the user can run it; the others are written like it.
 """
 
 import re
@@ -9,7 +9,7 @@ import shlex
 from collections.abc import Sequence
 
 from abe_redis.mcp.event_text import whole
-from abe_redis.schemas import StatsResult
+from abe_redis.schemas import SEVERITY, StatsResult
 
 _COMMAND = re.compile(r"""`abe-redis ((?:'[^']*'|"[^"]*"|[^`])+?)`""")
 """A command between backticks; what is quoted in it may have backticks."""
@@ -17,7 +17,29 @@ _COMMAND = re.compile(r"""`abe-redis ((?:'[^']*'|"[^"]*"|[^`])+?)`""")
 
 def for_agent(sentences: str) -> str:
     """The sentences, with each command replaced by what an agent can use."""
-    return _COMMAND.sub(_told, sentences)
+    return _Rewriter().told(sentences)
+
+
+class _Rewriter:
+    """Rewrites the sentences of one answer."""
+
+    def __init__(self) -> None:
+        self._said = False
+        """Whether it was said who can run commands."""
+
+    def told(self, sentences: str) -> str:
+        """The sentences as an agent can use them."""
+        return _COMMAND.sub(self._replaced, sentences)
+
+    def _replaced(self, command: re.Match[str]) -> str:
+        try:
+            words = shlex.split(command[1])
+        except ValueError:
+            words = []
+        if call := _call(words):
+            return call
+        said, self._said = self._said, True
+        return command[0] if said else f"{command[0]} (a command that the user can run)"
 
 
 MOST_PROBLEMS = 5
@@ -30,21 +52,18 @@ def _cut(words: str) -> str:
 
 
 def advise(result: StatsResult) -> None:
-    """Rewrite the advice and the problems of a result, in place, and keep the worst problems."""
+    """Rewrite the advice and the problems of a result, in place, and keep the worst problems.
+
+    The worst stream comes first afterwards.
+    """
+    result.streams.sort(key=lambda one: SEVERITY.index(one.health))
     more = len(result.problems) - MOST_PROBLEMS
-    result.problems = [for_agent(_cut(one)) for one in result.problems[:MOST_PROBLEMS]]
+    told = _Rewriter().told
+    result.problems = [told(_cut(one)) for one in result.problems[:MOST_PROBLEMS]]
     if more > 0:
-        result.problems.append(for_agent(f"{more} more, named by `abe-redis doctor`."))
+        result.problems.append(told(f"{more} more, named by `abe-redis doctor`."))
     for one in result.streams:
-        one.advice = for_agent(one.advice)
-
-
-def _told(command: re.Match[str]) -> str:
-    try:
-        words = shlex.split(command[1])
-    except ValueError:
-        words = []
-    return _call(words) or f"{command[0]} (a command that the user can run)"
+        one.advice = told(one.advice)
 
 
 _WHOSE = frozenset({"--waiting", "--pending"})

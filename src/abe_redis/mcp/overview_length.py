@@ -44,7 +44,7 @@ def fit_overview(
             return
     for advice, name, most_names in _EVER_SMALLER:
         for stream in every:
-            stream.advice, stream.stream = _cut(stream.advice, advice), _cut(stream.stream, name)
+            stream.advice, stream.stream = _whole_sentences(stream.advice, advice), _cut(stream.stream, name)
         _keep_most(result, every, text, max_chars, most_names)
         if len(result.streams) >= min(_FEW, len(every)):
             return
@@ -71,7 +71,10 @@ def _without_groups(stream: StreamStats) -> None:
 _FEW = 4
 """Number of the worst streams that are worth more than the advice of one."""
 _NAMES_CHARS = 40
-_EVER_SMALLER = ((300, 512, 100), (150, 100, 100), (80, _SHORT, 100), (80, _SHORT, 20), (80, _SHORT, 0))
+_EVER_SMALLER = (
+    *((300, 512, 100), (150, 100, 100), (80, _SHORT, 100), (60, _SHORT, 100)),
+    *((80, _SHORT, 20), (80, _SHORT, 0)),
+)
 """Most characters of each stream's advice and name, and most names of streams beside those."""
 
 
@@ -103,3 +106,15 @@ def _keep(result: StatsResult, every: list[StreamStats], count: int, most_names:
 
 def _cut(words: str, most: int) -> str:
     return words if len(words) <= most else f"{words[: most - 1]}…"
+
+
+def _whole_sentences(words: str, most: int) -> str:
+    """The first lines or sentences, as many as fit; of one that is longer, its first parts."""
+    if len(words) <= most:
+        return words
+    kept = words[: most - 2]
+    for stop in ("\n", ". ", "; ", ": ", ", ", " "):
+        if (at := kept.rfind(stop)) > most // 3:
+            kept = kept[: at + (stop == ". ")]
+            break
+    return f"{kept.rstrip()} …"

@@ -17,7 +17,7 @@ from abe_redis.mcp.compat.sdk_line import SDK_2
 from abe_redis.mcp.overview_length import fit_overview
 from abe_redis.mcp.permissions import Permissions
 from abe_redis.sanitize.untrusted import quoted, safe
-from abe_redis.schemas import SEVERITY, EventView, ReadResult, StreamStats
+from abe_redis.schemas import EventView, ReadResult, StreamStats
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -115,9 +115,9 @@ class Resources:
         """The health of all streams."""
         result = safe(await (await self._operations()).stream_stats())
         advise(result)
-        result.streams.sort(key=lambda one: SEVERITY.index(one.health))
-        fit_overview(result, answer_text.stats)
-        return self._changed(Followed()) + answer_text.stats(result)
+        text = functools.partial(answer_text.stats, hint=answer_text.next_step(result))
+        fit_overview(result, text)
+        return self._changed(Followed()) + text(result)
 
     async def stream(self, stream: str) -> str:
         """The newest events of a stream."""
@@ -135,6 +135,7 @@ class Resources:
             one.groups = [found for found in one.groups if found.name == wanted]
             if not one.groups:
                 there = ", ".join(map(quoted, has[:_NEWEST])) or "none"
+                there += f" and {len(has) - _NEWEST} more" if len(has) > _NEWEST else ""
                 raise RequestError(f"{name[:100]!r} has no group {wanted[:100]!r}. Groups there: {there}.")
         result = safe(result)
         advise(result)

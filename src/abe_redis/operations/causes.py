@@ -179,7 +179,7 @@ async def _restored(redis: Redis, _: Scope, streams: Sequence[StreamStats]) -> l
             continue
         told.add((stream, group))
         stats.advice += (
-            f" Group {group!r} was made again at {one.at:%H:%M:%S} UTC, where it had finished, after "
+            f"\nGroup {group!r} was made again at {one.at:%H:%M:%S} UTC, where it had finished, after "
             "somebody had destroyed it; some events may have come again: see `abe-redis audit`."
         )
     return []

@@ -264,6 +264,7 @@ def _result(settings: Settings, taken: AgentRead, events: list[EventView], note:
     return ReadResult(
         stream=taken.stream,
         mode="lease",
+        group=taken.group,
         call=taken.call,
         events=events,
         lease_seconds=settings.redis_stream_lease_seconds,

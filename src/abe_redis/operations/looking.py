@@ -112,7 +112,7 @@ class Looking(Caller):
         self.agent_leases.touch()
         name = self._checked(stream, group, consumer, count=count, start=start, max_chars=max_chars)
         async with self._open(name) as found:
-            result = ReadResult(stream=name, mode="pending", events=[])
+            result = ReadResult(stream=name, mode="pending", group=group, events=[])
             if found.exists:
                 await self._scope.find_group(found.redis, name, group, create=None)
                 async with self._scope.limits.turn():
@@ -226,6 +226,7 @@ class Looking(Caller):
         return ReadResult(
             stream=found.name,
             mode="pending",
+            group=group,
             events=events,
             next_start=after if more else None,
             note=(

@@ -184,7 +184,10 @@ class StreamStats(DeferredModel):
         "for a paused group. unread: events and no group. dead_letters: nothing else is wrong, but "
         "some events were given up on."
     )
-    advice: str = Field(description="What is wrong and what to do, in a sentence or two.")
+    advice: str = Field(
+        description="What is wrong and what to do; where it is about several groups, a line for each and one "
+        "for the stream, the worst first."
+    )
 
 
 class ServerMemory(DeferredModel):

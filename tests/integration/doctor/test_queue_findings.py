@@ -25,26 +25,42 @@ async def test_faults_of_a_stream_are_found(redis_url: str, server: Server) -> N
         assert finding.found == "Stream 'slack_events' with 3 entries: unread."
 
         admin.xgroup_create(TOPIC, "odd group\n", "0")
-        stalled, idle = await found(server, "streams", **lease)
-        assert stalled.severity == "problem"
+        stalled = await the_only(server, "streams", "problem", **lease)
         assert (
             "no consumer is alive: start a worker (`abe-redis worker MODULE:HANDLER --group "
             in stalled.advice
         )
-        assert "not trimmed until it has been unused for 7 days" in idle.found
-        assert idle.command == r"abe-redis worker MODULE:HANDLER --group $'odd\x20group\x0a'"
-        assert "remove slack_events $" in idle.advice, "nothing was ever delivered to it"
-        assert "--force" not in stalled.advice + idle.advice
+        assert "not trimmed until it has been unused for 7 days" in stalled.advice
+        assert stalled.command == r"abe-redis worker MODULE:HANDLER --group $'odd\x20group\x0a'"
+        assert "--force" not in stalled.advice
 
         admin.xreadgroup("odd group\n", "gone", {TOPIC: ">"})
         await anyio.sleep(0.6)
-        _, gone, _ = await found(server, "streams", **lease)
-        assert gone.severity == "warning"
-        assert "Consumer 'gone'" in gone.found
-        assert "holds 3 events" in gone.found
+        gone = await the_only(server, "streams", "problem", **lease)
+        assert "Consumer 'gone' of group 'odd group\\n' holds 3 events" in gone.advice
 
         few_above = await found(server, "streams", **lease | {"redis_stream_maxlen": 1})
         assert not [one for one in few_above if "bound" in one.found]
+
+
+async def test_each_of_several_groups_is_told_once_the_worst_first(redis_url: str, server: Server) -> None:
+    with server.admin() as admin:
+        entries = [admin.xadd(TOPIC, {"data": "{}"}) for _ in range(3)]
+        for name, start in (("a", entries[1]), ("b", "0"), ("c", entries[2])):
+            admin.xgroup_create(TOPIC, name, start)
+        admin.xadd(f"dead:{{{TOPIC}}}", {"data": "{}"})
+        stream, *groups = await found(server, "streams")
+    assert stream.severity == "problem"
+    assert stream.found == "Stream 'slack_events' with 3 entries: stalled."
+    assert stream.advice.startswith("1 dead letter:")
+    assert [(one.severity, one.found[:9]) for one in groups] == [
+        ("problem", "Group 'b'"),
+        ("problem", "Group 'a'"),
+    ]
+    for one, name in zip(groups, "ba", strict=True):
+        assert one.found.count("Group") == 1
+        assert one.found.endswith("not trimmed until it has been unused for 7 days.")
+        assert one.command == f"abe-redis worker MODULE:HANDLER --group {name}"
 
 
 async def test_a_backlog(redis_url: str, server: Server) -> None:
@@ -97,3 +113,17 @@ async def test_a_stream_that_nobody_reads(redis_url: str, server: Server, stream
     with server.admin() as admin:
         admin.xgroup_create(stream, "others", "0")
     await the_only(server, "unread", "ok")
+
+
+async def test_a_dead_consumer_beside_a_live_one_is_a_warning(redis_url: str, server: Server) -> None:
+    lease = {"redis_stream_lease_seconds": 0.5}
+    with server.admin() as admin:
+        admin.xadd(TOPIC, {"data": "{}"})
+        admin.xgroup_create(TOPIC, "bot", "0")
+        admin.xreadgroup("bot", "gone", {TOPIC: ">"})
+        await anyio.sleep(0.6)
+        admin.xgroup_createconsumer(TOPIC, "bot", "here")
+    finding = await the_only(server, "streams", "warning", **lease)
+    assert finding.found.endswith("with 1 entry: working.")
+    assert "Consumer 'gone' of group 'bot' holds 1 event, " in finding.advice
+    assert "and has been silent for" in finding.advice

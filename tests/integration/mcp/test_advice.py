@@ -46,7 +46,8 @@ async def test_a_command_without_a_tool_is_the_users(make_backend: MakeBackend, 
     await redis.hset(names.records(TOPIC), f"floor {GROUP}", "0-1 0 1")
     await redis.xgroup_destroy(TOPIC, GROUP)
     advice = text_of(await ask("stream_stats"))
-    assert f"`abe-redis group remove {TOPIC} {GROUP}` (a command that the user can run) says what" in advice
+    assert f"`abe-redis worker MODULE:HANDLER --group {GROUP}` (a command that the user can run)" in advice
+    assert f"`abe-redis group remove {TOPIC} {GROUP}` says what" in advice, "that was said once"
 
 
 async def test_a_redrive_names_the_ids_that_no_dead_letter_has(ask: Ask) -> None:

@@ -95,7 +95,7 @@ async def test_a_paused_stream_among_others_is_named_and_each_group_is_judged(
     await redis.xadd(TOPIC, {"data": "{}"}, id="1-2")
     await redis.xreadgroup("slow", "worker-1", {TOPIC: ">"}, count=1)
     one = text_of(await ask("stream_stats", stream=TOPIC))
-    assert one.startswith('"slack_events": stalled, 2 entries. ')
+    assert one.startswith('"slack_events": stalled, 2 entries.\n- ')
     assert "'gone' has 0 pending and 2 not delivered" in one
     assert "add consumers or make the handler faster" in one, "of the group that is slow"
 

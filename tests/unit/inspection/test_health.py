@@ -81,7 +81,7 @@ def test_the_worst_comes_first_and_hides_no_other_trouble() -> None:
         "stalled",
         (
             f"Group 'stalled' has 0 pending and 1 not delivered yet and no consumer is alive: "
-            f"{START.replace('group g', 'group stalled')} "
+            f"{START.replace('group g', 'group stalled')}\n"
             "Group 'behind' has 0 pending and 1 not delivered yet (the oldest published 61 s ago): add "
             "consumers or make the handler faster."
         ),
@@ -90,13 +90,25 @@ def test_the_worst_comes_first_and_hides_no_other_trouble() -> None:
         "backlog",
         (
             "Group 'behind' has 0 pending and 1 not delivered yet (the oldest published 61 s ago): add "
-            "consumers or make the handler faster. Group 'paused' has 0 pending and 1 not delivered yet and "
+            "consumers or make the handler faster.\nGroup 'paused' has 0 pending and 1 not delivered yet and "
             "is paused: resume it when it may go on (`abe-redis group resume s paused`)."
         ),
     )
     assert judged(stalled, paused)[0] == "stalled"
     assert judged(busy, paused)[0] == "paused"
     assert judged(busy, group("other", paused=True))[0] == "working"
+
+
+def test_all_about_a_group_is_one_line_and_those_with_most_to_do_come_first() -> None:
+    few, many = group("few", lag=1, alive=False), group("many", lag=5, alive=False, lost=2)
+    many.unused_seconds = 9 * DAY
+    _, said = judged(few, many, dead_letters=1)
+    first, second, last = said.splitlines()
+    assert first.startswith("Group 'many' has 0 pending and 5 not delivered yet and no consumer is alive:")
+    assert "Nobody has used group 'many' for 9.0 days" in first
+    assert "Group 'many' lost 2 events" in first
+    assert second.startswith("Group 'few'")
+    assert last == "1 dead letter: read it with `abe-redis dead list s`."
 
 
 def test_an_unknown_lag_is_reported_as_unknown() -> None:
@@ -111,7 +123,7 @@ def test_losses_are_reported_even_beside_waiting_events() -> None:
     assert judged(group("a", lost=1), group("b", lost=2), group("c")) == (
         "ok",
         (
-            "Group 'a' lost 1 event: removed, or dropped with a consumer, before it had finished with them. "
+            "Group 'a' lost 1 event: removed, or dropped with a consumer, before it had finished with them.\n"
             "Group 'b' lost 2 events: removed, or dropped with a consumer, before it had finished with them."
         ),
     )

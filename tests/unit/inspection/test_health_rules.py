@@ -17,7 +17,7 @@ def verdict(rule: str, *groups: GroupStats, **facts: Any) -> tuple[Any, str]:
     given = {"length": 10, "dead_letters": 0} | facts
     stats = StreamStats(stream="s", groups=list(groups), health="ok", advice="", **given)
     found = getattr(health, rule)(Situation(stats, Settings(redis_stream_maxlen=100)))
-    return found.health, " ".join(found.said)
+    return found.health, " ".join(one.words for one in found.said)
 
 
 BEHIND = {"lag": 1, "oldest_undelivered_seconds": 61}

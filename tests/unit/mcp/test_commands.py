@@ -38,6 +38,10 @@ OF_PEOPLE = {"cli", "doctor", "dashboard", "worker", "bolt", "slack", "testing",
         ),
         ("`abe-redis stats 'not closed`", "`abe-redis stats 'not closed` (a command that the user can run)"),
         ("`redis-cli info` says", "`redis-cli info` says"),
+        (
+            "`abe-redis doctor`, `abe-redis worker x:y`; `abe-redis stats`",
+            "`abe-redis doctor` (a command that the user can run), `abe-redis worker x:y`; stream_stats()",
+        ),
     ],
 )
 def test_a_command_becomes_a_call_or_is_named_as_the_users(said: str, told: str) -> None:

@@ -101,7 +101,7 @@ def _inside(state: State, one: StreamStats, width: int) -> RenderableType:
             (_name(one.stream), "bold"), "   ", (one.health.replace("_", " "), _COLOURS[one.health])
         ),
         Text("   ".join(facts)),
-        Text(_name(one.advice)),
+        *(Text(_name(line)) for line in one.advice.splitlines()),
     ]
     for group in one.groups:
         parts += [Text(""), *_group(state, one, group, width)]

@@ -1,5 +1,6 @@
 """The tool that shows the health of the queue."""
 
+import functools
 from typing import Annotated
 
 from mcp.types import CallToolResult
@@ -12,7 +13,6 @@ from abe_redis.mcp.compat.sdk import answer
 from abe_redis.mcp.overview_length import OVERVIEW_CHARS, fit_overview, plain
 from abe_redis.mcp.tools.base import ToolSet
 from abe_redis.sanitize.untrusted import safe
-from abe_redis.schemas import SEVERITY
 
 STREAM_CHARS = 20_000
 """Characters of an answer about one stream."""
@@ -36,7 +36,7 @@ class HealthTools(ToolSet):
             return answer(told.structure(), told.text(event_text.tag()))
         result = safe(await (await self._operations()).stream_stats(stream=stream, parts_too=True))
         advise(result)
-        result.streams.sort(key=lambda one: SEVERITY.index(one.health))
-        text = answer_text.stats if stream is None else answer_text.one_stream
+        shown = answer_text.stats if stream is None else answer_text.one_stream
+        text = functools.partial(shown, hint=answer_text.next_step(result))
         fit_overview(result, text, OVERVIEW_CHARS if stream is None else STREAM_CHARS)
         return answer(plain(result), text(result))
