@@ -12,6 +12,9 @@ from typing import Any
 from abe_redis.client.commands import Client
 from abe_redis.runtime import tasks
 
+_LATE_SECONDS = 0.2
+"""How much later than asked a server ends its waits, at most, unless its clock was set back meanwhile."""
+
 MOST_STREAMS = 1000
 """Streams that one blocking read names: the server looks at all of them, and does so again with each read."""
 
@@ -42,10 +45,12 @@ class BlockingReads[T]:
     ) -> list[T]:
         """Wait for entries of any stream. `collect` returns the results that come later.
 
+        It ends by our own clock: a server whose clock is set back ends no wait until that has caught up.
+
         Args:
             streams: All of them.
             read: Waits for entries of some of them, for about that time.
-            seconds: The longest time to wait.
+            seconds: The longest time to wait, but for what a server may be late.
             may_wake: Whether `wake` ends the wait; the reads go on.
 
         Raises:
@@ -56,14 +61,13 @@ class BlockingReads[T]:
         groups = [list(part) for group in redis.by_slot(streams) for part in batched(group, MOST_STREAMS)]
         if not groups and not self._under_way:  # the last stream was deleted in the meantime
             return []
-        if len(groups) == 1 and not self._under_way and not may_wake:  # without a task, which costs
-            return await read(streams)
         for group in groups:
             if group[0] not in self._under_way:
                 self._under_way[group[0]] = asyncio.create_task(read(group))
         self._waker = asyncio.get_running_loop().create_future()
         until: set[asyncio.Future[Any]] = {*self._under_way.values(), self._waker}
-        await asyncio.wait(until, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        timeout = seconds if may_wake else seconds + _LATE_SECONDS
+        await asyncio.wait(until, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
         return self.collect()
 
     def wake(self) -> None:

@@ -29,6 +29,9 @@ _RECENT_SECONDS = 0.7
 It is less than a tick: who recorded a stream does so again at its next tick, unless another has come first.
 """
 
+_LATE_SECONDS = 1.0
+"""By how much a tick may come later than something is due."""
+
 _ROOM = 1000
 """Number of finished events removed when the server is full; after fewer it is full again at once."""
 
@@ -103,7 +106,7 @@ class Maintenance:
             self._sweep_at = clock.now() + self._sweep_seconds
             await self._tolerance.attempt("tidying up", self._sweep(redis, streams))
         if clock.now() >= self._clock_at:
-            self._clock_at = clock.now() + clock_steps.every_seconds(self._lease_seconds)
+            self._clock_at = clock.now() + clock_steps.every_seconds(self._lease_seconds) - _LATE_SECONDS
             self._shown = {one: self._shown[one] for one in streams if one in self._shown}
             looking = clock_steps.mend(
                 redis, self._group, streams, lease_seconds=self._lease_seconds, shown=self._shown

@@ -3,6 +3,7 @@
 import re
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from itertools import pairwise
 from typing import Any
 
 import anyio
@@ -118,6 +119,34 @@ async def test_a_living_holder_keeps_its_events_when_the_clock_is_set_back(
             await worker.shutdown()
     assert handler.began == [("held", 1)]
     assert "The server's clock was set back by " in caplog.text
+
+
+@pytest.mark.parametrize("ordered", [False, True])
+async def test_a_worker_renews_its_leases_while_a_server_set_back_ends_no_read(
+    backend: RedisMessageQueueBackend, stepped: SteppedServer, redis: Redis, *, ordered: bool
+) -> None:
+    """The server measures by its clock how long a read waits."""
+    handler = Handler()
+    handler.gate = anyio.Event()
+    idle_ms = list[int]()
+
+    async def was_renewed() -> bool:
+        rows: Any = await redis.xpending_range(TOPIC, GROUP, "-", "+", 1)
+        idle_ms.append(rows[0]["time_since_delivered"])
+        return sum(now < before for before, now in pairwise(idle_ms)) == 12  # for four leases
+
+    await backend.publish(TOPIC, {"name": "held"})
+    worker = EventWorker(backend, handler, group=GROUP, concurrency=2, ordered=ordered)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(worker.run)
+        await handler.has_begun("held")
+        await until(lambda: is_watched(redis))
+        stepped.step(BACK)
+        await until(was_renewed)
+        assert handler.cancelled == 0
+        handler.gate.set()
+        await worker.shutdown()
+    assert handler.began == [("held", 1)]
 
 
 async def idle(_: Event) -> None:
