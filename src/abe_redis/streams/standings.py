@@ -62,8 +62,10 @@ async def standings(redis: Redis, stream: str, entry_id: str, *, lease_seconds: 
 
 async def _began(redis: Redis, stream: str, groups: Sequence[bytes]) -> dict[bytes, bytes]:
     """What the records say of where groups began."""
-    fields = [b"began " + group for group in groups]
-    said: Any = await redis.hmget(names.records(stream), fields) if fields else []
+    pipeline = redis.pipeline(transaction=False)
+    for group in groups:
+        pipeline.hget(names.records(stream), b"began " + group)
+    said: Any = await pipeline.execute() if groups else []
     return {group: words or b"" for group, words in zip(groups, said, strict=True)}
 
 
