@@ -28,18 +28,39 @@ Consumer = Annotated[
 
 @app.command(rich_help_panel=EVENTS)
 def ack(
-    stream: Stream, ids: Ids, *, group: Group, consumer: Consumer = None, as_json: AsJson = False
+    stream: Stream,
+    ids: Ids,
+    *,
+    group: Group,
+    consumer: Consumer = None,
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Finish also what nobody holds: given back, postponed, or left."),
+    ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Finish events that `read --group` has leased: the group does not get them again.
+
+    What nobody holds stays as it is: it may be the retry of another event than you mean. Exit code: 1 if any
+    of the events was not finished.
 
     Example: abe-redis ack slack_events 1732000000000-0 --group workers
     """
     with when_interrupted(MAY_BE_DONE):
         result = with_operations(
-            lambda operations: operations.ack(stream=stream, group=group, ids=ids, consumer=consumer)
+            lambda operations: operations.ack(
+                stream=stream, group=group, ids=ids, consumer=consumer, force=force
+            )
         )
     text = f"{len(result.acked)} acknowledged.{_beside(consumer)}"
-    show(result, text, as_json=as_json, error=_not_settled(result))
+    error = _not_settled(result)
+    if result.free:
+        look = _command("read", result.stream, [], result.group, None)
+        error += (
+            f" Held by nobody, so left to the next consumer: {plain(', '.join(result.free))}. `{look} "
+            "--waiting` shows why; --force finishes it all the same."
+        )
+    show(result, text, as_json=as_json, error=error.strip())
 
 
 @app.command(rich_help_panel=EVENTS)
@@ -88,7 +109,8 @@ def release(
         )
     whose = "Its" if len(result.released) == 1 else "Their"
     when = f" {whose} next delivery is in {delay}." if delay_seconds and result.released else ""
-    text = f"{len(result.released)} given back.{when}{_beside(consumer)}"
+    free = f" Free already: {plain(', '.join(result.free))}." if result.free else ""
+    text = f"{len(result.released)} given back.{when}{free}{_beside(consumer)}"
     show(result, text, as_json=as_json, error=_not_settled(result))
 
 

@@ -1,17 +1,17 @@
 """Results as compact text for a model."""
 
-from collections.abc import Sequence
-
 from abe_redis.mcp.event_text import whole
 from abe_redis.runtime import plurals
 from abe_redis.sanitize.untrusted import quoted
 from abe_redis.schemas import (
     SEVERITY,
+    Acked,
     AckResult,
     ConsumerStats,
     GroupStats,
     PublishResult,
     RedriveResult,
+    Released,
     ReleaseResult,
     ServerMemory,
     StatsResult,
@@ -44,7 +44,7 @@ def acked(result: AckResult) -> str:
     for one in (result, *result.also):
         which = f": {plurals.named(one.acked)}" if one.acked else ""
         done = f"{len(one.acked)} acknowledged in group {quoted(one.group)} of {quoted(one.stream)}{which}."
-        lines.append(" ".join([done, *_others(one.not_held, one.unknown, one.group)]))
+        lines.append(" ".join([done, *_others(one)]))
     return "\n".join(lines) + " " + _for_more(result.stream, result.group)
 
 
@@ -63,7 +63,7 @@ def released(result: ReleaseResult, *, bury: bool, delay_seconds: float) -> str:
             again = f"; delivered again {when}{', but for those that wait' * bool(waits)}" if comes else ""
             done = f"{len(one.released)} given back {where}{again}."
             done += f" Waiting for the rest of their delay: {waits}." if waits else ""
-        lines.append(" ".join([done, *_others(one.not_held, one.unknown, one.group)]))
+        lines.append(" ".join([done, *_others(one)]))
     return "\n".join(lines) + " " + _for_more(result.stream, result.group)
 
 
@@ -71,16 +71,19 @@ def _for_more(stream: str, group: str) -> str:
     return f"For more: lease_events(stream={whole(stream)}, group={whole(group)})."
 
 
-def _others(not_held: Sequence[str], unknown: Sequence[str], group: str) -> list[str]:
+def _others(one: Acked | Released) -> list[str]:
     parts = []
-    if not_held:
+    if one.not_held:
         parts.append(
-            f"Not yours, left alone: {', '.join(not_held)}. To see who holds them: "
-            f"read_stream(group={whole(group)}, pending=true)."
+            f"Not yours, left alone: {', '.join(one.not_held)}. To see who holds them: "
+            f"read_stream(group={whole(one.group)}, pending=true)."
         )
-    if unknown:
+    if one.free:
+        parts.append(f"Not yours and left alone, as nobody holds them: {', '.join(one.free)}.")
+    if one.unknown:
         parts.append(
-            f"Not pending (finished before, never delivered, or the group was reset): {', '.join(unknown)}."
+            "Not pending (finished before, never delivered, or the group was reset): "
+            f"{', '.join(one.unknown)}."
         )
     return parts
 

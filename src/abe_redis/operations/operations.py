@@ -21,8 +21,9 @@ from abe_redis.operations.changing import told_of_part
 from abe_redis.operations.checks import check_range
 from abe_redis.operations.dead_letter_choice import AskedLetters, Choice
 from abe_redis.operations.dead_letters import DeadLetters
+from abe_redis.operations.places import Place, joined, places
 from abe_redis.operations.publishing import Publishing
-from abe_redis.operations.settlement import Concerned, Place, Settlement, joined, places
+from abe_redis.operations.settlement import Concerned, Settlement
 from abe_redis.runtime import plurals
 from abe_redis.runtime.arguments import check_text, each
 from abe_redis.schemas import (
@@ -74,6 +75,7 @@ class Operations(Publishing):
         group: str | None = None,
         ids: Sequence[str] | None = None,
         consumer: str | None = None,
+        force: bool = False,
     ) -> AckResult:
         """Ack events that the consumer holds.
 
@@ -83,12 +85,15 @@ class Operations(Publishing):
             group: The group they were leased in.
             ids: 1 to 100 entry ids.
             consumer: The consumer that leased them; by default our own name.
+            force: Also ack what nobody holds, as it was given back or postponed; not for an agent.
         """
         self.agent_leases.touch()
         results = list[AckResult]()
         with told_of_part(lambda: [one for result in results for one in result.acked]):
             for place in self._places(stream, group, ids, consumer):
-                results.append(await self._settlement.ack(self._scope.allowed(place.stream), place))
+                results.append(
+                    await self._settlement.ack(self._scope.allowed(place.stream), place, force=force)
+                )
         return joined(results)
 
     async def release(

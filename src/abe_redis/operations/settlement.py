@@ -1,23 +1,21 @@
 """Settling leased events by hand: ack, release, bury."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from redis.asyncio import Redis
 
-from abe_redis.errors import RequestError
 from abe_redis.operations import topics
-from abe_redis.operations.agent_leases import AgentLeases, Kept, Rest
+from abe_redis.operations.agent_leases import AgentLeases, Rest
 from abe_redis.operations.caller_limits import Named
 from abe_redis.operations.changing import changing
 from abe_redis.operations.checks import check_id, check_range
+from abe_redis.operations.places import Place
 from abe_redis.operations.scope import Scope
-from abe_redis.runtime import plurals
 from abe_redis.runtime.shell import command, option
 from abe_redis.schemas import MAX_COUNT, AckResult, ReleaseResult
-from abe_redis.streams import acks, dead, names, renewal
+from abe_redis.streams import acks, dead, names, peek, renewal
 from abe_redis.streams.choose import take_these
 from abe_redis.streams.release import postpone
 
@@ -53,15 +51,20 @@ class Settlement:
     """A person may settle under any consumer name. An agent may under its own only, and what it leased here
     under another one: a name proves nothing, since everyone can see which consumer holds what."""
 
-    async def ack(self, stream: str, place: "Place") -> AckResult:
+    async def ack(self, stream: str, place: Place, *, force: bool = False) -> AckResult:
         """Ack events; see `Operations.ack`."""
         group, holder = place.group, place.consumer
         ids = self._checked(stream, group, place.ids)
         leases = self.agent_leases.kept(stream, group, holder, ids)
-        facts = {"stream": stream, "group": group, "consumer": place.named}
+        facts: dict[str, object] = {"stream": stream, "group": group, "consumer": place.named}
+        facts |= {"force": True} if force else {}
         doing, look = f"acknowledging in {stream!r}", _held_of(stream, group)
         async with changing(self.scope, "ack", doing=doing, look=look, **facts) as change:
             by = await self._whose(change.redis, stream, group, holder, ids)
+            free = await self._free(change.redis, stream, group, by)
+            if free and force and self.by_name:
+                await self._take(change.redis, stream, group, holder, by, free)
+                free = []
             kept = await self._agree(change.redis, stream, group, by, is_shared=True)
             mine = by.pop("done", [])
 
@@ -74,8 +77,8 @@ class Settlement:
 
             if mine:
                 entries = [(stream, one) for one in mine]
-                by_hand = self._is_by_hand(holder)
-                acking = partial(acks.ack, change.redis, group, holder, entries, by_hand=by_hand)
+                how = {"own": self.by_name, "by_hand": self._is_by_hand(holder)}
+                acking = partial(acks.ack, change.redis, group, holder, entries, **how)
                 await change.step(acking, mine, note)
         self.agent_leases.forget(group, holder, leases, but=kept)
         return AckResult(
@@ -83,13 +86,14 @@ class Settlement:
             group=group,
             acked=change.done,
             not_held=by.get("not_held", []),
+            free=free,
             unknown=by.get("unknown", []),
         )
 
     async def release(
         self,
         stream: str,
-        place: "Place",
+        place: Place,
         *,
         delay_seconds: float,
         bury: str | None,
@@ -109,6 +113,10 @@ class Settlement:
             redis = change.redis
             change.facts["ids" if bury is None else "buried"] = change.done
             by, postponed = await self._whose(redis, stream, group, holder, ids), set[str]()
+            free = await self._free(redis, stream, group, by, but_postponed=self.by_name and bury is None)
+            if self.by_name and bury is None and delay_seconds:
+                by.setdefault("not_held", []).extend(free)
+                free = []
             if self.by_name and bury is None:
                 postponed = await self._take_free(redis, stream, group, holder, by)
             kept = await self._agree(
@@ -157,6 +165,7 @@ class Settlement:
             still_postponed=still,
             buried=change.done if bury is not None else [],
             not_held=by.get("not_held", []),
+            free=free,
             unknown=by.get("unknown", []),
         )
 
@@ -183,6 +192,59 @@ class Settlement:
         for one in others:
             by.setdefault("done" if one in free else "not_held", []).append(one)
         return postponed
+
+    async def _free(
+        self,
+        redis: Redis,
+        stream: str,
+        group: str,
+        by: dict[renewal.Outcome, list[str]],
+        *,
+        but_postponed: bool = False,
+    ) -> list[str]:
+        """Take out of these what nobody holds, and answer it.
+
+        A person's own that is postponed is nobody's, either: a lease later it does not stand under their name
+        any more.
+
+        Args:
+            redis: The client.
+            stream: The stream.
+            group: The group.
+            by: The ids by their holder.
+            but_postponed: Leave what is postponed where it is.
+        """
+        names_too = self.by_name and not but_postponed
+        asked = by.get("not_held", []) + (by.get("done", []) if names_too else [])
+        lease_seconds = self.scope.settings.redis_stream_lease_seconds
+        rows = await peek.pending_of(redis, stream, group, asked, lease_seconds=lease_seconds)
+        mine = set(by.get("done", []))
+        free = {
+            one.id
+            for one in rows.values()
+            if (one.state == "postponed" and not but_postponed) or (one.is_free and one.id not in mine)
+        }
+        for those in by.values():
+            those[:] = [one for one in those if one not in free]
+        return [one for one in asked if one in free]
+
+    async def _take(
+        self,
+        redis: Redis,
+        stream: str,
+        group: str,
+        holder: str,
+        by: dict[renewal.Outcome, list[str]],
+        free: list[str],
+    ) -> None:
+        """Lease what nobody holds to a person who settles it all the same."""
+        lease_seconds = self.scope.settings.redis_stream_lease_seconds
+        taken = await take_these(
+            *(redis, group, holder, stream, free), lease_seconds=lease_seconds, postponed=True, counted=False
+        )
+        for one, why, _ in taken.others:
+            by.setdefault("not_held" if why == "held" else "unknown", []).append(one)
+        by.setdefault("done", []).extend(entry.id for entry in taken.leased)
 
     async def concerned(self, stream: str, group: str, ids: Sequence[str], holder: str) -> "Concerned":
         """Who would be affected by a settlement; changes nothing."""
@@ -248,7 +310,9 @@ class Settlement:
         others = [one for one in ids if one not in known]
         for some, is_known in ((known, True), (others, False)):
             entries = [(stream, one) for one in some]
-            outcomes = await renewal.whose(redis, group, holder, entries, by_name=not is_known)
+            outcomes = await renewal.whose(
+                redis, group, holder, entries, by_name=self.by_name or not is_known
+            )
             for one, outcome in zip(some, outcomes, strict=True):
                 may = is_known or holder == self.own or outcome == "unknown"
                 by.setdefault(outcome if may else "not_held", []).append(one)
@@ -258,93 +322,3 @@ class Settlement:
 def _held_of(stream: str, group: str) -> str:
     """The command that shows what is held in a group."""
     return command("read", stream, options=f"{option('--group', group)} --pending")
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """The place of events that are settled together."""
-
-    stream: str
-    group: str
-    consumer: str
-    named: str | None
-    """The consumer for the audit, unless it is the caller's own name."""
-    ids: list[str]
-
-
-def places(
-    held: Iterable[Kept],
-    own: str,
-    *,
-    stream: str | None,
-    group: str | None,
-    ids: Sequence[str] | None,
-    of_one_call: bool,
-) -> list[Place]:
-    """The places of the held events that match all given fields, with at most 100 events each.
-
-    Args:
-        held: The events that the caller holds.
-        own: The caller's own consumer name.
-        stream: Only in this one.
-        group: Only in this one.
-        ids: Only these.
-        of_one_call: Refuse, without ids, events that several calls have leased: the answer of one may never
-            have reached whoever settles them.
-
-    Raises:
-        RequestError: No held event matches; or their caller may not have seen some of them.
-    """
-    wanted = None if ids is None else {check_id("An id", one) for one in ids}
-    found: dict[tuple[str, str, str], list[str]] = {}
-    calls = set[int]()
-    for one in held:
-        if (
-            stream in {None, one.stream}
-            and group in {None, one.group}
-            and (wanted is None or one.id in wanted)
-        ):
-            found.setdefault((one.stream, one.group, one.consumer), []).append(one.id)
-            calls.add(one.call)
-    if of_one_call and ids is None and len(calls) > 1:
-        every = [entry_id for those in found.values() for entry_id in those]
-        raise RequestError(
-            f"You hold {len(every)} events of {len(calls)} lease_events calls, and the answer of one may not "
-            f"have reached you, so nothing was done: {plurals.named(every)}. "
-            "To see them: read_stream(pending=true). "
-            f'Then give the ids of those you mean, as in ids=["{every[0]}"].'
-        )
-    if not found:
-        what = "none of these" if ids is not None else "nothing"
-        where = "".join(
-            f" in the {word} {name!r}"
-            for word, name in (("stream", stream), ("group", group))
-            if name is not None
-        )
-        raise RequestError(
-            f"You hold {what}{where}, so nothing was changed. To settle what you hold elsewhere, or what you "
-            "leased before a restart, give stream, group and ids."
-        )
-    missing = (wanted or set()).difference(*found.values())
-    next(iter(found.values())).extend(sorted(missing))  # its error says what happened to them
-    return [
-        Place(name, of, consumer, None if consumer == own else consumer, ids_there[at : at + MAX_COUNT])
-        for (name, of, consumer), ids_there in found.items()
-        for at in range(0, len(ids_there), MAX_COUNT)
-    ]
-
-
-def joined[Result: (AckResult, ReleaseResult)](results: Sequence[Result]) -> Result:
-    """All results as one: those of the first place, with the others beside them."""
-    by_place: dict[tuple[str, str], Result] = {}
-    for result in results:
-        known = by_place.setdefault((result.stream, result.group), result)
-        if known is not result:
-            for name, value in result:
-                if isinstance(value, list):
-                    joined_list: list[Any] = getattr(known, name)
-                    joined_list.extend(value)
-    first, *others = by_place.values()
-    also: list[Any] = first.also
-    also.extend(others)
-    return first

@@ -123,6 +123,9 @@ class Released(DeferredModel):
     )
     buried: list[str] = Field(description="Moved to the dead letters.")
     not_held: list[str] = Field(description="Held by another consumer; unchanged.")
+    free: list[str] = Field(
+        default=[], description="Held by nobody, so that the next consumer gets it; unchanged."
+    )
     unknown: list[str] = Field(description="Not pending in this group: already finished, or never delivered.")
 
 
@@ -151,6 +154,10 @@ class Acked(DeferredModel):
     group: str
     acked: list[str] = Field(description="Finished.")
     not_held: list[str] = Field(description="Held by another consumer; unchanged.")
+    free: list[str] = Field(
+        default=[],
+        description="Held by nobody, since it was given back or postponed, or its lease is over; unchanged.",
+    )
     unknown: list[str] = Field(description="Not pending in this group: already finished, or never delivered.")
 
 

@@ -22,6 +22,7 @@ async def ack(
     entries: Sequence[tuple[str, str]],
     *,
     exact: bool = True,
+    own: bool = False,
     by_hand: bool = False,
 ) -> list[Outcome]:
     """Ack entries that this consumer holds.
@@ -31,8 +32,9 @@ async def ack(
         entries: Stream and id of each.
         exact: Whether each outcome has to be right. Otherwise it costs less: when one entry of a stream is no
         longer pending, other entries of the stream are acked but may be reported as `unknown`, too.
-        by_hand: Whether a person acks them who is not the consumer; it is told, since it may have read them
-            ahead.
+        own: Whether what somebody has given back is not its own.
+        by_hand: The same, where a person acks them who is not the consumer; it is told, since it may have
+            read them ahead.
 
     Returns:
         Per entry: `done`, `not_held`, `unknown` or `no_group`.
@@ -43,7 +45,8 @@ async def ack(
         places.setdefault(stream, []).append(at)
 
     async def run(some: Sequence[tuple[str, Sequence[int]]]) -> None:
-        arguments: list[Argument] = [group, consumer, "by hand" if by_hand else "exact" if exact else "quick"]
+        how = "by hand" if by_hand else "own" if own else "exact" if exact else "quick"
+        arguments: list[Argument] = [group, consumer, how]
         theirs: list[int] = []
         for _, at_once in some:
             arguments += (len(at_once), *(entries[at][1] for at in at_once))

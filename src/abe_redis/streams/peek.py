@@ -188,6 +188,24 @@ async def pending(
     """
     begin, until = (ids.LAST, "-") if after == ids.LAST else (f"({after}" if after else "-", until)
     rows: Any = await redis.xpending_range(stream, group, begin, until, count, consumer)
+    return await _entries_of(redis, stream, group, rows, lease_seconds)
+
+
+async def pending_of(
+    redis: Redis, stream: str, group: str, chosen: Sequence[str], *, lease_seconds: float
+) -> dict[str, PendingEntry]:
+    """Those of the chosen entries that are pending in a group, by their ids; see `pending`."""
+    pipeline = redis.pipeline(transaction=False)
+    for one in chosen:
+        pipeline.xpending_range(stream, group, one, one, 1)
+    rows = [row for rows in await pipeline.execute() for row in rows] if chosen else []
+    return {one.id: one for one in await _entries_of(redis, stream, group, rows, lease_seconds)}
+
+
+async def _entries_of(
+    redis: Redis, stream: str, group: str, rows: Sequence[Any], lease_seconds: float
+) -> list[PendingEntry]:
+    """The entries of rows that XPENDING has answered."""
     pipeline = redis.pipeline(transaction=False)
     for row in rows:
         pipeline.xrange(stream, row["message_id"], row["message_id"])

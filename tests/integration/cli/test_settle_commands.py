@@ -114,6 +114,44 @@ def test_two_shells_of_a_user_do_not_release_for_each_other(redis: redis_py.Redi
     assert len(set(pending(redis).values())) == 1
 
 
+def test_what_nobody_holds_is_not_finished_by_a_mistyped_id(redis: redis_py.Redis) -> None:
+    redis.xgroup_create(TOPIC, "workers", "0")
+    redis.xreadgroup("workers", "bob", {TOPIC: ">"})
+    ids = ["1-0", "2-0", "3-0"]
+    assert run("release", TOPIC, "1-0", "--group", "workers", "--consumer", "bob").returncode == 0
+    later = ("--group", "workers", "--consumer", "bob", "--delay", "15m")
+    assert run("release", TOPIC, "2-0", *later).returncode == 0
+    redis.xclaim(TOPIC, "workers", "bob", 0, ["3-0"], idle=3_600_000)
+    for whose in ([], ["--consumer", "ann"]):
+        result = run("ack", TOPIC, *ids, "--group", "workers", *whose, "--json")
+        told = json.loads(result.stdout)
+        assert (result.returncode, told["acked"], told["not_held"]) == (1, [], [])
+        assert (told["free"], told["unknown"]) == (ids, [])
+        assert "Held by nobody, so left to the next consumer: 1-0, 2-0, 3-0." in result.stderr
+    assert redis.xpending(TOPIC, "workers")["pending"] == 3, "nothing is lost"
+    again = run("release", TOPIC, "1-0", "--group", "workers")
+    assert (again.returncode, again.stdout) == (0, "0 given back. Free already: 1-0.\n")
+    done = run("ack", TOPIC, *ids, "--group", "workers", "--force")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "3 acknowledged.\n", "")
+    assert redis.xpending(TOPIC, "workers")["pending"] == 0
+    assert "force: yes" in run("audit", "--stream", TOPIC).stdout
+
+
+def test_what_a_person_has_postponed_is_nobodys(redis: redis_py.Redis) -> None:
+    run("read", "--group", "workers", "-n", "2")
+    assert run("release", TOPIC, "1-0", "--group", "workers", "--delay", "15m").returncode == 0
+    refused = run("ack", TOPIC, "1-0", "2-0", "--group", "workers")
+    assert (refused.returncode, refused.stdout) == (1, "1 acknowledged.\n")
+    assert "Held by nobody, so left to the next consumer: 1-0." in refused.stderr
+    for _ in range(2):
+        assert run("release", TOPIC, "1-0", "--group", "workers").returncode == 0
+    (leased, _) = answer("read", "--group", "workers")["events"]
+    assert (leased["id"], leased["deliveries"]) == ("1-0", 1)
+    redis.xclaim(TOPIC, "workers", leased["consumer"], 0, ["1-0"], idle=3_600_000, justid=True)
+    late = run("ack", TOPIC, "1-0", "--group", "workers")
+    assert (late.returncode, late.stdout) == (0, "1 acknowledged.\n"), "late, and nobody has taken it since"
+
+
 def test_read_shows_what_waits_and_who_holds_it(redis: redis_py.Redis) -> None:
     redis.xadd(TOPIC, {"data": "{}"}, id="4-0")
     ids = [f"{number}-0" for number in range(1, 5)]

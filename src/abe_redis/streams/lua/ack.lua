@@ -5,9 +5,10 @@
 -- a single entry: to ask first who holds anything would cost as much.
 --
 -- KEYS  per stream: the stream, the sorted set of postponed entries, what the group has pending
--- ARGV  group, consumer, `exact` (or `by hand`: the same, of a person who is not the consumer; or `quick`:
---       when some of a stream's entries are not pending, all of these may be answered as `unknown`, though
---       the others are acked); per stream: how many of its entries follow, their ids
+-- ARGV  group, consumer, `exact` (or `own`: the same, but what is not pending under the consumer's name, as
+--       it was given back, is not its own; or `by hand`: that, of a person who is not the consumer; or
+--       `quick`: when some of a stream's entries are not pending, all of these may be answered as `unknown`,
+--       though the others are acked); per stream: how many of its entries follow, their ids
 -- Answers the place, counted from 0, of each entry that the consumer does not hold, and its relation to the
 -- consumer: see `holder`.
 
@@ -21,6 +22,7 @@
 local group, consumer, is_quick = ARGV[1], ARGV[2], ARGV[3] == 'quick'
 local first, place = 4, 0
 local is_by_hand = ARGV[3] == 'by hand'
+local is_by_name = is_by_hand or ARGV[3] == 'own'
 local answers, page = {}, 100
 
 -- Whether any stream has postponed entries; and whether what is pending is listed for every stream.
@@ -76,6 +78,9 @@ local function ack_stream(stream, due, pending, ids)
   for at, id in ipairs(ids) do
     local state, _, is_given_back = 'held', nil, false
     if not held[id] then state, _, is_given_back = holder(stream, group, consumer, id, false) end
+    local is_under_name = held[id] or not is_by_name
+      or #redis.call('XPENDING', stream, group, id, id, 1, consumer) > 0
+    if state == 'held' and not is_under_name then state, is_given_back = 'not_held', false end
     if is_given_back then note_given(records_beside(due), group, id) end
     if state == 'held' then
       ours[#ours + 1] = id
