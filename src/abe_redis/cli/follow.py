@@ -1,11 +1,15 @@
 """Reading each event as it comes, as `tail -F` does."""
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Unpack
 
 import anyio
 
 from abe_redis.cli.common import say
-from abe_redis.errors import CredentialsRefusedError, RedisUnavailableError
+from abe_redis.errors import CredentialsRefusedError, RedisUnavailableError, RequestError
+from abe_redis.operations.topics import MOST_NAMED
+from abe_redis.runtime.plurals import first_of
+from abe_redis.runtime.shell import command
 from abe_redis.schemas import MAX_COUNT, MAX_WAIT_SECONDS
 
 if TYPE_CHECKING:
@@ -16,6 +20,28 @@ if TYPE_CHECKING:
     from abe_redis.schemas import EventView
 
 _PAUSE_SECONDS = 1.0
+
+
+async def _say_what_is_not_followed(operations: "Operations", stream: str | None) -> None:
+    """Say on stderr that a stream does not exist, or that its topic has partitions, which are left out.
+
+    Raises:
+        RequestError: It is a topic that exists only as partitions.
+    """
+    topic, streams = await operations.streams_of(stream)
+    if topic in streams:
+        if parts := streams[1:]:
+            others = f"{first_of(parts, MOST_NAMED)}: `{command('read', parts[0], options='--follow')}`"
+            each = " follows that one" if len(parts) == 1 else " follows one of them"
+            say(
+                f"abe-redis: Only {topic!r} is followed, without its partitions {others}{each}.",
+                to_stderr=True,
+            )
+        return
+    absence = await operations.absence(topic)
+    if streams:
+        raise RequestError(absence)
+    say(f"abe-redis: {absence} Waiting for its first event.", to_stderr=True)
 
 
 async def follow(
@@ -37,6 +63,8 @@ async def follow(
         asked: Show only these.
     """
     let_in = start is None
+    with suppress(*(() if let_in else (RedisUnavailableError, CredentialsRefusedError))):
+        await _say_what_is_not_followed(operations, stream)
     if start is None:
         if count:
             newest = await operations.peek(stream=stream, count=count, max_chars=None, **asked)

@@ -53,9 +53,9 @@ def worker(
         typer.Option(
             "--stream",
             "-s",
-            help="Handle only the events of this stream, or of those that match a pattern such as "
-            "'slack:*'; by default of all that REDIS_STREAM_PATTERNS names. Give it once for each. Ordered "
-            "workers of a group need the same ones.",
+            help="Handle only the events of this stream and its partitions, or of those that match a pattern "
+            "such as 'slack:*'; by default of all that REDIS_STREAM_PATTERNS names. Give it once for each. "
+            "Ordered workers of a group need the same ones.",
             show_default=False,
         ),
     ] = None,
@@ -184,8 +184,7 @@ def worker(
         from abe_redis.events.view import slack_event  # noqa: PLC0415
         from abe_redis.runtime import collector, shared_loop  # noqa: PLC0415
         from abe_redis.settings import Settings  # noqa: PLC0415
-        from abe_redis.streams import names  # noqa: PLC0415
-        from abe_redis.streams.patterns import Patterns, narrowed  # noqa: PLC0415
+        from abe_redis.streams.patterns import Patterns, check_one_stream, narrowed  # noqa: PLC0415
         from abe_redis.worker.event_worker import EventWorker  # noqa: PLC0415
         from abe_redis.worker.handlers import needs_envelope  # noqa: PLC0415
         from abe_redis.worker.retry import Backoff  # noqa: PLC0415
@@ -194,7 +193,7 @@ def worker(
     _log_what_the_worker_does()
     settings = Settings()
     patterns = narrowed(Patterns(settings.patterns), stream or ())
-    if respond_to is not None and patterns.match(names.check_stream(respond_to)):
+    if respond_to is not None and patterns.match(check_one_stream(respond_to, "--respond-to")):
         raise SettingsError(
             f"--respond-to names {respond_to!r}, which this worker reads itself: every answer would come "
             f"back to the handler. Name a stream that is not among {patterns}."

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from redis.asyncio import Redis
 
-from abe_redis.consuming import new_groups
+from abe_redis.consuming import chosen_streams, new_groups
 from abe_redis.consuming.optional_steps import Tolerance
 from abe_redis.runtime import plurals
 from abe_redis.runtime.shell import command
@@ -67,6 +67,8 @@ class Discovery:
         self._to_ask: dict[str, None] = {}
         """Streams with news that are not checked yet; a failed check leaves them here for the next tick."""
         self._ticks = 0
+        self._is_told = False
+        """Whether the log has said which of the chosen streams are not there."""
         self._began = time.time()
 
     @property
@@ -90,10 +92,14 @@ class Discovery:
             asked += self.paused
         else:
             await self._tolerance.attempt("searching for streams", self._search.step(redis))
+        missing = list[str]()
         # Those whose node is away are asked when it is back.
         if here := [name for name in dict.fromkeys(asked) if slots.is_here(redis, name)]:
-            await self._ask(redis, here)
+            missing = await self._ask(redis, here)
             self._to_ask = {name: None for name in self._to_ask if name not in here}
+        if not self._is_told:
+            self._is_told = True
+            chosen_streams.tell(self._patterns, missing, {**self._news, **self.ready, **self.paused})
 
     async def _read_index(self, redis: Redis) -> None:
         """Add the streams with news in the index to those to check."""
@@ -120,8 +126,8 @@ class Discovery:
         self.ready.clear()
         self.paused.clear()
 
-    async def _ask(self, redis: Redis, asked: list[str]) -> None:
-        """Sort names into those we read and those to check again."""
+    async def _ask(self, redis: Redis, asked: list[str]) -> list[str]:
+        """Sort names into those we read and those to check again; answers which do not exist."""
         now = time.monotonic()
         ensured = await ensure_group(redis, asked, self._group, worker=True)
         if new := [name for name, found in zip(asked, ensured, strict=True) if found.new]:
@@ -144,6 +150,7 @@ class Discovery:
         if deleted and slots.is_here(redis, names.INDEX):
             forgetting = unannounce(redis, deleted)
             await self._tolerance.attempt("removing deleted streams from the index", forgetting)
+        return [name for name, found in zip(asked, ensured, strict=True) if found.state == "missing"]
 
     def _miss(self, name: str, now: float) -> float:
         """Check a name again from now on; answers until when."""

@@ -67,9 +67,22 @@ def _sentence(group: str, streams: list[str], waiting: int, others: list[str]) -
         said += f", which other groups ({plurals.first_of(others, _MOST_NAMED)}) may have handled"
     said += "."
     if meant := get_close_matches(group, others, 1, _LIKENESS):
+        remove = command("group remove", streams[0], group, options="--force")
         said += (
             f" Was {meant[0]!r} meant? Then end this consumer, and remove the new group: "
-            f"`{command('group remove', streams[0], group, options='--force')}`."
+            f"`{remove}`{_and_so_on(streams)}."
         )
-    make = command("group create", streams[0], group, options="--from now")
-    return f"{said} To begin at the end, make the group first: `{make}`."
+    move = command("group reset", streams[0], group, options="--from now --force")
+    each = "" if len(streams) == 1 else _and_so_on(streams) if not meant else ", and so for each"
+    return (
+        f"{said} To leave out what waits, move the group to the end: `{move}`{each}. "
+        "Before the first start, `abe-redis group create` with `--from now` does that."
+    )
+
+
+def _and_so_on(streams: list[str]) -> str:
+    """What is to be done with further streams than the first."""
+    if len(streams) == 1:
+        return ""
+    where = "" if len(streams) <= _MOST_NAMED else f", which `{command('group list')}` names"
+    return f", and so for each of the {len(streams)} streams{where}"

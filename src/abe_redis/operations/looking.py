@@ -17,6 +17,7 @@ from abe_redis.operations.caller import Caller
 from abe_redis.operations.checks import check_id, check_range
 from abe_redis.operations.filters import Asked, Filter
 from abe_redis.operations.payload_size import Room
+from abe_redis.runtime.shell import command
 from abe_redis.schemas import MAX_CHARS, MAX_COUNT, MAX_WAIT_SECONDS, MIN_CHARS, EventView, ReadResult
 from abe_redis.streams import brief, find_streams, names, peek
 from abe_redis.streams.page_size import PageSize
@@ -39,6 +40,19 @@ class Looking(Caller):
         """Those streams that do not exist, and those topics of which no partition does."""
         async with self._scope.redis("looking which streams exist") as redis:
             return await find_streams.gone(redis, streams, self._backend.patterns)
+
+    async def streams_of(self, stream: str | None) -> tuple[str, list[str]]:
+        """The name of a topic, by default the host's, and its existing streams: its own, then partitions."""
+        name = self._scope.allowed(stream)
+        async with self._scope.redis(f"looking at {name!r}") as redis:
+            return name, await topics.streams(redis, self._scope.patterns, name)
+
+    async def absence(self, stream: str) -> str:
+        """A sentence about a stream that does not exist, for who follows it."""
+        async with self._scope.redis(f"looking at {stream!r}") as redis:
+            return await self._scope.absence(
+                redis, stream, do=lambda part: f"`{command('read', part, options='--follow')}`"
+            )
 
     async def peek(
         self,

@@ -16,7 +16,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError as SourceError
 
 from abe_redis.errors import SettingsError
-from abe_redis.settings import consumer_names, in_force, misspelt, sentences, variables
+from abe_redis.settings import consumer_names, globs, in_force, misspelt, sentences, variables
 from abe_redis.settings.described import signature_of, with_settings
 from abe_redis.settings.secret_values import LINE, PRINTABLE, TOKEN
 from abe_redis.settings.url import check_url, without_credentials
@@ -250,6 +250,9 @@ class Settings(BaseSettings):
     def _some_pattern(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if not value or not all(value):
             raise ValueError("one or more names or patterns separated by commas, none of them empty")
+        for pattern in value:
+            if flaw := globs.flaw(pattern):
+                raise ValueError(f"whole patterns; {pattern!r} is none, since {flaw}")
         return value
 
     @field_validator("redis_stream_consumer")

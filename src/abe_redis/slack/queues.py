@@ -9,6 +9,7 @@ from abe_redis.events import kinds
 from abe_redis.settings import Settings
 from abe_redis.slack.shapes import LIVE, Sent
 from abe_redis.streams import names
+from abe_redis.streams.patterns import check_one_stream
 
 ASKING = LIVE | {"view_submission", "dialog_submission"}
 """Kinds to which a Bolt app may have an answer, as errors beside the inputs of a form."""
@@ -55,7 +56,8 @@ class Queues:
                     f"--queue {choice!r} names no kind of event: write one of {', '.join(families)} before "
                     "the =, as in actions=slack:actions, or a stream alone for everything."
                 )
-            names.check_stream(stream)
+            if stream != settings.slack_events_topic:
+                check_one_stream(stream, "--queue")
             queues = replace(queues, **dict.fromkeys([family] if is_one else families, stream))
         return queues
 

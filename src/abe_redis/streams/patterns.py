@@ -6,6 +6,7 @@ from functools import lru_cache
 from os.path import commonprefix
 
 from abe_redis.errors import InvalidNameError
+from abe_redis.settings import globs
 from abe_redis.streams.names import check_stream, is_dead_letters, partition, topic_of
 
 
@@ -73,12 +74,34 @@ class Narrowed(Patterns):
             raise InvalidNameError(
                 f"streams is {patterns!r}; it must be a list of names, as ['slack_events']."
             )
+        patterns = tuple(patterns)
+        for one in patterns:
+            if flaw := globs.flaw(one):
+                raise InvalidNameError(f"{one!r} is no name or pattern of streams: {flaw}.")
         super().__init__(patterns, partitions=whole.partitions)
         self._whole = whole
 
     def match(self, name: str) -> bool:
         """Whether both match the name."""
         return super().match(name) and self._whole.match(name)
+
+
+def check_one_stream(name: str, what: str) -> str:
+    """Refuse a name that reads like a pattern where events go to one stream.
+
+    Args:
+        name: The name.
+        what: Who names it, as the beginning of the sentence.
+
+    Raises:
+        InvalidNameError: It does, or it is not allowed.
+    """
+    if re.search(r"[*?\[\]]", check_stream(name)):
+        raise InvalidNameError(
+            f"{what} {name!r} reads like a pattern, and an event goes to one stream: give its name, without "
+            "*, ?, [ and ]."
+        )
+    return name
 
 
 def narrowed(whole: Patterns, streams: Collection[str]) -> Patterns:

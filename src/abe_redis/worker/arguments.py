@@ -1,9 +1,12 @@
 """Refuses arguments of an `EventWorker` that would make every event fail, or handle none."""
 
-from collections.abc import Collection
+import logging
+from collections.abc import Collection, Iterable
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from abe_redis.errors import SettingsError
+from abe_redis.events.codec import AGENT
 from abe_redis.runtime.arguments import (
     check_count,
     check_flag,
@@ -12,7 +15,8 @@ from abe_redis.runtime.arguments import (
     check_text,
     each,
 )
-from abe_redis.streams.names import check_group, check_stream
+from abe_redis.streams.names import check_group
+from abe_redis.streams.patterns import check_one_stream
 
 if TYPE_CHECKING:
     from abe_redis.streams.patterns import Patterns
@@ -21,6 +25,27 @@ MOST_CONCURRENT = 10_000
 """Each of them is a task."""
 
 LEAST_TIMEOUT_SECONDS = 0.001
+
+_LOG = logging.getLogger(__name__)
+
+_ORIGINS = (AGENT, "cli")
+"""The origins that our own programs write."""
+_LIKENESS = 0.6
+
+
+def tell_of_origins(origins: Iterable[str]) -> None:
+    """Log which refused origins none of our programs writes: a mistyped one protects from nothing."""
+    for origin in origins:
+        if origin in _ORIGINS:
+            continue
+        near = get_close_matches(origin.lower(), _ORIGINS, 1, _LIKENESS)
+        _LOG.log(
+            logging.WARNING if near else logging.INFO,
+            "Events have the origin %r, which this worker refuses, only if a program publishes them with it: "
+            "those of agents have 'mcp', those of commands 'cli', and those of Slack none.%s",
+            origin,
+            f" Did you mean {near[0]!r}?" if near else "",
+        )
 
 
 def check_arguments(
@@ -65,7 +90,7 @@ def check_arguments(
     if group is not None:
         check_group(group)
     if respond_to is not None:
-        check_stream(respond_to)
+        check_one_stream(respond_to, "respond_to")
     patterns: Patterns | None = getattr(backend, "patterns", None)
     if respond_to is not None and patterns is not None and patterns.match(respond_to):
         raise SettingsError(

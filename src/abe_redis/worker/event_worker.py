@@ -20,7 +20,7 @@ from abe_redis.observability.hooks import Outcome
 from abe_redis.runtime.exception_groups import equal_failures_as_one
 from abe_redis.sanitize.exceptions import describe, place, trace
 from abe_redis.worker import failure_log
-from abe_redis.worker.arguments import check_arguments
+from abe_redis.worker.arguments import check_arguments, tell_of_origins
 from abe_redis.worker.call import as_coroutine_function, call
 from abe_redis.worker.decisions import decide
 from abe_redis.worker.handlers import check_handler, name_of
@@ -140,6 +140,7 @@ class EventWorker(HandlingTasks):
         check_handler(chosen, name_of(chosen), view=self._view)
         called: Any = chosen
         handle = as_coroutine_function(getattr(called, "handle_event", called))
+        tell_of_origins(sorted(self._refused))
         consume = self._backend.consume_ordered if self._ordered else self._backend.consume
         events = consume(group=self._group)
         events.behind.allow(self._most_deliveries)

@@ -1,12 +1,17 @@
 """A topic with a stream of its own and partitions: a look shows all, and a change names what it leaves."""
 
 import json
+import os
+import signal
+from pathlib import Path
 from typing import Any
 
 import pytest
 import redis as redis_py
 
 from tests.command_line import run_command
+from tests.hosts import forking
+from tests.hosts.processes import Child, until
 from tests.servers import Server
 
 TOPIC, PARTS = "slack_events", ["slack_events:p0", "slack_events:p1"]
@@ -165,3 +170,25 @@ def test_a_user_of_redis_who_may_not_see_a_partition_changes_its_topic(
         assert "paused" in run("group", "pause", TOPIC, "bot")
     finally:
         redis.acl_deluser("own")
+
+
+def follow(tmp_path: Path, *arguments: str, says: str) -> None:
+    """Follow a stream until stderr says something, and then end it."""
+    command = [*forking.ours(), "-m", "abe_redis", "read", *arguments, "--follow"]
+    told = tmp_path / "_".join(arguments).replace(":", "_")
+    with Child(command, cwd=tmp_path, variables=os.environ, stderr=told) as child:
+        until(lambda: says in " ".join(told.read_text("utf-8").split()), says)
+        child.signal(signal.SIGINT)
+        assert child.wait() == 0
+
+
+@pytest.mark.usefixtures("redis")
+def test_who_follows_hears_at_once_what_is_not_there_and_what_is_left_out(tmp_path: Path) -> None:
+    told = run("read", ONLY_PARTS, "--follow", code=1)
+    assert f"is spread over partitions, which are streams of their own: '{ONLY_PARTS}:p0'" in told
+    assert f"Name one: `abe-redis read {ONLY_PARTS}:p0 --follow`." in told
+    says = "abe-redis: The stream 'slack:part' does not exist (yet). Did you mean"
+    follow(tmp_path, "slack:part", says=says)
+    follow(tmp_path, "slack:part", "--start", "1-1", says="Waiting for its first event.")
+    says = f"Only '{TOPIC}' is followed, without its partitions '{PARTS[0]}', '{PARTS[1]}': `abe-redis read"
+    follow(tmp_path, TOPIC, says=says)

@@ -62,6 +62,12 @@ __all__ = ["queue", "start"]
         (["bot:handle", "-s", "slack:a", "-s", "slack:b", "--respond-to", "slack:b"], 2, "slack:a, slack:b"),
         (["bot:handle", "--respond-to", "slack:answers"], 2, "every answer would come back to the handler"),
         (["bot:handle", "--respond-to", "dead:{x}"], 2, "dead:{x}"),
+        (["bot:handle", "-s", "slack:a", "--respond-to", "slack:*"], 2, "'slack:*' reads like a pattern"),
+        (
+            ["bot:handle", "--stream", "slack:["],
+            2,
+            "'slack:[' is no name or pattern of streams: a [ of it has",
+        ),
     ],
 )
 def test_a_mistake_is_a_sentence(

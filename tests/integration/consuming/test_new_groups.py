@@ -41,7 +41,8 @@ async def test_it_says_where_it_begins_and_what_waits(
         "Group 'workers' of 'slack_events' is new: it begins at the oldest event, so 3 events wait"
         in sentence
     )
-    assert "`abe-redis group create slack_events workers --from now`" in sentence
+    move = "`abe-redis group reset slack_events workers --from now --force`"
+    assert f"To leave out what waits, move the group to the end: {move}. Before" in sentence
     assert await said(make_backend, "workers", caplog, 0) == []
 
 
@@ -56,7 +57,8 @@ async def test_it_warns_where_others_have_handled_them_and_names_the_group_that_
     assert "(2 streams)" in sentence
     assert "2 events wait for it, which other groups ('workers') may have handled" in sentence
     assert "Was 'workers' meant?" in sentence
-    assert f"`abe-redis group remove {TOPIC} wrokers --force`" in sentence
+    assert f"`abe-redis group remove {TOPIC} wrokers --force`, and so for each of the 2 streams." in sentence
+    assert f"`abe-redis group reset {TOPIC} wrokers --from now --force`, and so for each." in sentence
     ((_, sentence),) = await said(make_backend, "audit", caplog, 2)
     assert "meant" not in sentence
 
@@ -114,6 +116,7 @@ async def test_it_says_nothing_of_a_stream_that_is_empty_and_lists_few_of_many(
     assert "5 events wait" in sentences[0][1]
     assert "(5 streams)" in sentences[0][1]
     assert "and 2 more" in sentences[0][1]
+    assert "for each of the 5 streams, which `abe-redis group list` names" in sentences[0][1]
     assert TOPIC not in sentences[0][1]
 
 

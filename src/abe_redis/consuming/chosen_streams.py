@@ -1,0 +1,36 @@
+"""What a consumer logs of chosen streams that are not there: a mistyped name looks like a quiet one."""
+
+import logging
+from collections.abc import Collection
+from difflib import get_close_matches
+
+from abe_redis.streams.names import parts_of, topic_of
+from abe_redis.streams.patterns import Narrowed, Patterns
+
+_LOG = logging.getLogger(__name__)
+
+_LIKENESS = 0.8
+
+
+def tell(patterns: Patterns, missing: Collection[str], known: Collection[str]) -> None:
+    """Say which of the chosen streams do not exist, and which were perhaps meant.
+
+    Args:
+        patterns: What was chosen; of patterns that all consumers of the settings have, nothing is said.
+        missing: Names that are no stream.
+        known: Streams that the index has or that this consumer reads, whether chosen or not.
+    """
+    if not isinstance(patterns, Narrowed):
+        return
+    candidates = list(dict.fromkeys([*filter(None, map(topic_of, known)), *known]))
+    for name in patterns.literals:
+        if name in missing and not parts_of(name, known):
+            near = get_close_matches(name, candidates, 1, _LIKENESS)
+            meant = f" Did you mean {near[0]!r}?" if near else ""
+            level = logging.WARNING if near else logging.INFO
+            _LOG.log(
+                level, "The stream %r does not exist (yet): it is read once it has an event.%s", name, meant
+            )
+    for glob in patterns.globs:
+        if not any(Patterns([glob]).match(one) for one in known):
+            _LOG.info("No known stream matches %r (yet): what does is read once it is found.", glob)
