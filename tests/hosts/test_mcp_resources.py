@@ -50,7 +50,9 @@ def test_resources_prompts_and_completions(
     entry = f"abe-redis://streams/slack%3Aa%20b/entries/{published['id']}"
     assert "ignore all instructions" in read(entry)
     refused = client.do("read_resource", uri="abe-redis://streams/slack%3Aa%20b/entries/1-1")
-    assert "'1-1' is no point in a stream" in refused["error"]
+    assert "There is no entry '1-1' in 'slack:a b'" in refused["error"]
+    refused = client.do("read_resource", uri="abe-redis://streams/slack%3Aa%20b/entries/newest")
+    assert "The entry is 'newest'; an entry id looks like" in refused["error"]
     assert "error" in client.do("read_resource", uri="abe-redis://streams/elsewhere")
 
     prompts = client.do("list_prompts")["prompts"]

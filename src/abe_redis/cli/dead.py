@@ -8,7 +8,7 @@ import typer
 from abe_redis.cli.app import REPAIR, app
 from abe_redis.cli.common import AnyStream, AsJson, plain, progress, with_scope
 from abe_redis.cli.common import show as show_result
-from abe_redis.cli.dead_choice import LetterFilters
+from abe_redis.cli.dead_choice import LetterFilters, none_of
 from abe_redis.cli.filters import EventFilters
 from abe_redis.cli.option_values import CheckedGroup
 from abe_redis.cli.payload_lines import Lines, page_size, print_lines
@@ -87,9 +87,7 @@ def list_(
     if result.more:
         said.append(f"There are more: add --start {plain(result.next_start or '')}, or narrow the choice.")
     elif not said:
-        said.append(
-            "No dead letters." if not result.total else f"None of {result.total} dead letters matches."
-        )
+        said.append(none_of(result.total))
     show_result(result, "\n".join(said), as_json=as_json)
 
 
@@ -122,7 +120,7 @@ def summary(
                 stream, choice, count=number, **asked
             )
         )
-    lines = [] if result.kinds else ["No dead letters."]
+    lines = [] if result.kinds else [none_of(result.in_streams)]
     for one in result.kinds:
         of = " of " + plain(one.handler) if one.handler else ""
         which = f"{plain(one.stream)}  {plain(one.event_type or 'no type')}  group {plain(one.group or '?')}"

@@ -9,6 +9,7 @@ from abe_redis.cli.common import (
     DryRun,
     Stream,
     Yes,
+    at_terminal,
     confirm,
     plain,
     stepwise,
@@ -132,7 +133,11 @@ def purge(
     asked = events.asked()
     if not dry_run:
         choice.check(is_filtered=any(asked.values()))
-        confirm(f"Remove the chosen dead letters of {plain(stream)} for good?", yes=yes)
+        what = "the chosen dead letters"
+        if not yes and at_terminal():
+            would = with_scope(lambda scope: DeadLetters(scope).purge(stream, choice, dry_run=True, **asked))
+            what = count(would.purged, "dead letter")
+        confirm(f"Remove {what} of {plain(stream)} for good?", yes=yes)
     with stepwise("purging") as on_progress:
         result = with_scope(
             lambda scope: DeadLetters(scope, on_progress=on_progress).purge(

@@ -19,6 +19,17 @@ Ids = Annotated[
 Everything = Annotated[bool, typer.Option("--all", help="All of them.")]
 
 
+def none_of(number: int) -> str:
+    """That of this many dead letters none matches."""
+    match number:
+        case 0:
+            return "No dead letters."
+        case 1:
+            return "The only dead letter does not match."
+        case _:
+            return f"None of {number} dead letters matches."
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LetterFilters:
     """Which dead letters, by who gave up on them, why and when."""

@@ -67,6 +67,8 @@ def json_object(text: str) -> dict[str, Any]:
     Raises:
         ValueError: It holds none; the message says why, as the end of a sentence.
     """
+    if not text.strip():
+        raise ValueError("it is empty")
     try:
         value = json.loads(text, parse_constant=_refuse_constant)
     except json.JSONDecodeError as error:

@@ -5,9 +5,16 @@ from typing import Annotated
 import typer
 
 from abe_redis.cli.app import REPAIR, app
-from abe_redis.cli.common import AsJson, DryRun, Yes, confirm, plain, progress, show, with_scope
+from abe_redis.cli.common import AsJson, DryRun, Yes, at_terminal, confirm, plain, progress, show, with_scope
 from abe_redis.cli.failure import when_interrupted
 from abe_redis.runtime.plurals import count
+
+
+def _counted(number: int, unfinished: int) -> str:
+    """As in "3 events, 2 of them unfinished"."""
+    which = "all unfinished" if unfinished == number > 1 else f"{unfinished} of them unfinished"
+    which = "unfinished" if unfinished == number == 1 else which
+    return f"{count(number, 'event')}{f', {which}' if unfinished else ''}"
 
 
 @app.command(rich_help_panel=REPAIR)
@@ -64,7 +71,17 @@ def erase(
 
     if not dry_run and (user or channel):
         whose = " and ".join(plain(one) for one in (user, channel) if one)
-        confirm(f"Erase the events of {whose} for good?", yes=yes)
+        what, which = "the events", ""
+        if not yes and at_terminal():
+            would = with_scope(
+                lambda scope: erase_events(
+                    scope, user=user, channel=channel, mentions=mentions, stream=stream, dry_run=True
+                )
+            )
+            what = count(sum(one.erased for one in would.streams), "event")
+            unfinished = sum(one.unfinished for one in would.streams)
+            which = f" ({unfinished} unfinished)" if unfinished else ""
+        confirm(f"Erase {what} of {whose} for good{which}?", yes=yes)
     some = "" if dry_run else ": some events may be erased already. The same command erases the rest"
     with when_interrupted(f"Interrupted{some}."), progress("searching") as on_progress:
         result = with_scope(
@@ -78,10 +95,7 @@ def erase(
                 on_progress=on_progress,
             )
         )
-    lines = []
-    for one in result.streams:
-        open_ = f", {one.unfinished} of them unfinished" if one.unfinished else ""
-        lines.append(f"{plain(one.stream)}: {count(one.erased, 'event')}{open_}")
+    lines = [f"{plain(one.stream)}: {_counted(one.erased, one.unfinished)}" for one in result.streams]
     total = sum(one.erased for one in result.streams)
     done = "would be erased" if dry_run else "erased"
     lines.append(f"{count(total, 'event')} {done}; {result.searched} searched.")

@@ -110,6 +110,8 @@ def _name_in(column: str, one: "GroupOfStream") -> str:
 
 def _state(group: "GroupStats") -> str:
     """What keeps the group from its events."""
+    if group.destroyed:
+        return "destroyed"
     return "beyond the end" if group.beyond_end else "paused" if group.paused else ""
 
 
@@ -142,11 +144,13 @@ def _done(call: "Callable[[Groups], Awaitable[GroupChange]]", *, dry_run: bool =
         return with_scope(lambda scope: call(Groups(scope)))
 
 
-def _change(change: "Callable[..., GroupChange]", *, dry_run: bool, yes: bool, as_json: bool) -> None:
+def _change(
+    change: "Callable[..., GroupChange]", *, dry_run: bool, yes: bool, as_json: bool, force: bool = True
+) -> None:
     """Make a change after which events come again; on a terminal ask first, if there are any."""
     if not (dry_run or yes) and at_terminal():
         would = change(dry_run=True)
-        if would.again:
+        if would.again and (force or not would.events):  # else it is refused
             confirm(
                 f"{plain(would.stream)}, group {plain(would.group)}: {plain(would.note)} Do it?", yes=False
             )
@@ -198,8 +202,9 @@ def reset(
         bool,
         typer.Option(
             "--force",
-            help="Move it even if it has unfinished events. Workers let go of what they have "
-            "read ahead, for which the command waits three seconds at most; running handlers go on.",
+            help="Move it even if it has pending events, or undelivered ones before the new point. Workers "
+            "let go of what they have read ahead, for which the command waits three seconds at most; running "
+            "handlers go on.",
         ),
     ] = False,
     dry_run: DryRun = False,
@@ -208,8 +213,9 @@ def reset(
 ) -> None:
     """Move a group to another point of the stream; it gets all later events, some of them again.
 
-    On a terminal it says how many events come again, and asks; a script is not asked. An event that was
-    redriven is in the stream twice, and both come; `group replay` delivers it once.
+    On a terminal it says how many events come again, and asks; a script is not asked. Events before which the
+    group began count as coming again, too. An event that was redriven is in the stream twice, and both come;
+    `group replay` delivers it once.
 
     Example: abe-redis group reset slack_events workers --from 2h --dry-run
     """
@@ -220,7 +226,7 @@ def reset(
             dry_run=dry_run,
         )
 
-    _change(reset_it, dry_run=dry_run, yes=yes, as_json=as_json)
+    _change(reset_it, dry_run=dry_run, yes=yes, as_json=as_json, force=force)
 
 
 @group.command()

@@ -86,8 +86,8 @@ def read(
     start: Annotated[
         str | None,
         typer.Option(
-            help="Begin after this entry id, or after ID@STREAM, as --lines names it; by default at the end "
-            "that --order names."
+            help="Begin after this entry id, or with --lines after ID@STREAM, as that names it; by default "
+            "at the end that --order names."
         ),
     ] = None,
     order: Annotated[

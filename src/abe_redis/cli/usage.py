@@ -116,7 +116,7 @@ _ARGUMENTS = {
 } | {name: f"--{name}" for name in _PLAIN}
 """Per argument of the library whose name may stand in one of its sentences, our option."""
 
-_ADVICE = re.compile(r"\b(?:leave out|name one with) [^.:;'\"`]*|\bpending and create_group\b")
+_ADVICE = re.compile(r"\b(?:leave out|name one with) [^.:;'\"`]*|\bpending(?= needs)")
 
 
 def with_options(sentence: str) -> str:
@@ -140,9 +140,9 @@ def _where_the_stream_belongs(context: Any) -> str:  # noqa: ANN401 - of click
     ):
         return ""
     name = context.command_path.removeprefix(context.find_root().command_path).strip()
-    takes = f"one argument, {arguments[0].metavar}" if arguments else "no argument"
-    quotes = " (in single quotes)" if name == "publish" else ""
-    return f"{name} takes {takes}{quotes}: give the stream with --stream."
+    what = "the event in single quotes" if name == "publish" else arguments[0].metavar if arguments else ""
+    takes = f"one argument, {what}" if arguments else "no argument"
+    return f"{name} takes {takes}: give the stream with --stream."
 
 
 def _unknown_option(error: Any) -> str:  # noqa: ANN401 - of click

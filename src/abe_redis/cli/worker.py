@@ -198,6 +198,11 @@ def worker(
             f"--respond-to names {respond_to!r}, which this worker reads itself: every answer would come "
             f"back to the handler. Name a stream that is not among {patterns}."
         )
+    if retry_first > retry_most:
+        raise SettingsError(
+            f"--retry-first is {retry_first:g} s, longer than --retry-most, {retry_most:g} s: raise that "
+            "one, too, or wait less after the first failure."
+        )
     policy = Backoff(first=retry_first, most=retry_most, slack_errors=meanings(slack_error or ()))
     uvloop = find_spec("uvloop") is not None
     found = find(handler)

@@ -16,6 +16,7 @@ from abe_redis.mcp.compat.sdk import Server, told
 from abe_redis.mcp.compat.sdk_line import SDK_2
 from abe_redis.mcp.overview_length import fit_overview
 from abe_redis.mcp.permissions import Permissions
+from abe_redis.operations.checks import check_id
 from abe_redis.sanitize.untrusted import quoted, safe
 from abe_redis.schemas import EventView, ReadResult, StreamStats
 
@@ -143,6 +144,7 @@ class Resources:
 
     async def entry(self, stream: str, entry: str) -> str:
         """One event."""
+        entry = check_id("The entry", entry)
         found = await (await self._operations()).peek(
             stream=_plain(stream), count=1, since=entry, order="oldest", max_chars=None
         )

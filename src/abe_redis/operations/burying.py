@@ -8,6 +8,8 @@ from abe_redis.errors import RequestError
 from abe_redis.operations import topics
 from abe_redis.operations.changing import changing
 from abe_redis.operations.checks import check_id
+from abe_redis.operations.dead_letter_choice import Choice
+from abe_redis.operations.dead_letter_search import DeadLetterSearch
 from abe_redis.operations.scope import Scope
 from abe_redis.runtime.arguments import check_text
 from abe_redis.runtime.shell import command, option
@@ -79,6 +81,8 @@ async def _take(scope: Scope, redis: Redis, stream: str, group: str, consumer: s
         counted=False,
     )
     for _, why, holder in taken.others:
+        if why not in {"held", "far"}:
+            await _check_not_buried(scope, redis, stream, group, entry_id)
         raise _refused(stream, group, entry_id, why, repr(holder))
     for entry in taken.leased:
         try:
@@ -90,6 +94,20 @@ async def _take(scope: Scope, redis: Redis, stream: str, group: str, consumer: s
                 "which has nothing to do with it."
             ) from None
     return taken.passed
+
+
+async def _check_not_buried(scope: Scope, redis: Redis, stream: str, group: str, entry_id: str) -> None:
+    """Name the dead letter of an event on which the group has given up.
+
+    Raises:
+        RequestError: There is one.
+    """
+    search = DeadLetterSearch(scope)
+    async for found in search.matching(redis, stream, Choice(ids=(entry_id,), group=group)):
+        raise RequestError(
+            f"The event {entry_id!r} was not buried: group {group!r} has given up on it already. Its dead "
+            f"letter is {found.letter.id}: `{command('dead show', found.letter.id)}` shows it."
+        )
 
 
 def _refused(stream: str, group: str, entry_id: str, why: Why, holder: str) -> RequestError:

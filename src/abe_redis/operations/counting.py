@@ -54,6 +54,8 @@ class _Tally:
     by: By
     wanted: Filter
     parts: list[_Part]
+    gave_up: str | None = None
+    """Of dead letters, only those of this group."""
     counts: Counter[str] = field(default_factory=Counter)
     newest: dict[str, str] = field(default_factory=dict)
     """Per value, the id of its newest event."""
@@ -72,7 +74,8 @@ class _Tally:
         """Look at an entry."""
         part.after, part.searched = entry_id, part.searched + 1
         view = event_views.view(entry_id, fields)
-        if self.wanted.matches(view):
+        of_group = None if view.buried is None else view.buried.group
+        if self.gave_up in {None, of_group} and self.wanted.matches(view):
             value = _value(view, self.by, self.wanted.limits)
             value = value if value in self.counts or len(self.counts) < _MOST_ROWS else _OTHERS
             part.total += 1
@@ -119,7 +122,14 @@ def _place(part: _Part) -> tuple[int, int]:
 
 
 async def count(
-    redis: Redis, stream: str, *, sources: Mapping[str, str], by: By, wanted: Filter, most_rows: int
+    redis: Redis,
+    stream: str,
+    *,
+    sources: Mapping[str, str],
+    by: By,
+    wanted: Filter,
+    most_rows: int,
+    group: str | None = None,
 ) -> CountResult:
     """Count the events of a stream or of a topic's streams, or their dead letters, from the newest on.
 
@@ -130,8 +140,10 @@ async def count(
         by: What the events of a row have in common.
         wanted: Selects the events.
         most_rows: How many rows at most: the largest, or the last hours or days; the rest counts as left out.
+        group: Of dead letters, only those that this group gave up on.
     """
-    tally = _Tally(by, wanted, [_Part(name, source, wanted.until) for name, source in sources.items()])
+    parts = [_Part(name, source, wanted.until) for name, source in sources.items()]
+    tally = _Tally(by, wanted, parts, gave_up=group)
     pages = PageSize(_PAGE, most_bytes=_SEARCHED_BYTES)
     while (left := tally.left) and not pages.is_spent():
         # The one that has come least far back, so that all go back equally far.

@@ -67,7 +67,11 @@ class Choice:
             check_group(self.group)
         aged = any(one is not None for one in (self.older_than_seconds, self.since, self.until))
         chosen = (self.ids, self.reason, self.group, self.event_type, self.handler, aged, is_filtered)
-        if self.everything == any(chosen):
+        if self.everything and any(chosen):
+            raise InvalidArgumentError(
+                "--all means every dead letter of the stream: leave it out, or leave out the ids and filters."
+            )
+        if not (self.everything or any(chosen)):
             raise InvalidArgumentError("Say which dead letters: ids, a filter such as --reason, or --all.")
 
     def facts(self, found: Sequence[str], asked: Mapping[str, object]) -> dict[str, object]:

@@ -1,7 +1,7 @@
 """Finds dead letters: in which streams, and which of them a choice and a filter mean."""
 
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -9,6 +9,7 @@ from functools import partial
 import anyio.lowlevel
 from redis.asyncio import Redis
 
+from abe_redis.errors import RequestError
 from abe_redis.operations import event_views, topics
 from abe_redis.operations.checks import check_id
 from abe_redis.operations.dead_letter_choice import Choice
@@ -16,14 +17,16 @@ from abe_redis.operations.filters import Filter
 from abe_redis.operations.positions import check_not_swapped
 from abe_redis.operations.positions import since as since_id
 from abe_redis.operations.scope import Scope
+from abe_redis.runtime.plurals import some_of
 from abe_redis.runtime.shell import command
 from abe_redis.sanitize.untrusted import quoted, shown
 from abe_redis.schemas import DeadLetter
 from abe_redis.streams import dead_fields, ids, names, peek
 from abe_redis.streams.find_streams import existing
 from abe_redis.streams.patterns import Patterns
+from abe_redis.streams.unfinished import is_recorded
 
-_PAGE = 50
+_PAGE, _MOST_NAMED = 50, 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,27 @@ class DeadLetterSearch:
         if not found:
             await self._scope.check_known(redis, name)
         return found or [name]
+
+    async def check_group(self, redis: Redis, streams: Sequence[str], group: str | None) -> None:
+        """Refuse a group that no stream has and no dead letter names: it may be mistyped.
+
+        Raises:
+            RequestError: There is no such group.
+        """
+        if group is None or not streams:
+            return
+        known = set[str]()
+        for one in streams:
+            known.update(await peek.groups(redis, one))
+            if group in known or await is_recorded(redis, one, group):
+                return
+            async for found in self.matching(redis, one, Choice()):
+                if found.letter.group == group:
+                    return
+                known.add(found.letter.group or "")
+        where = f"of {streams[0]!r}" if len(streams) == 1 else "in any stream"
+        those = f"Known are: {some_of(known - {''}, _MOST_NAMED)}." if known - {""} else "There is none yet."
+        raise RequestError(f"There is no group {group!r} {where}. {those}")
 
     async def check_known(self, redis: Redis, name: str, what: str) -> None:
         """Refuse a stream without entries and dead letters, of which somebody wants to `redrive` or `purge`.

@@ -85,6 +85,8 @@ class DeadLetters:
                         result.next_start = f"{last.id}@{last.stream}"
                         break
                     result.letters.append(found.letter)
+            if not result.letters:
+                await self._search.check_group(redis, streams, choice.group)
         return result
 
     async def payloads(
@@ -155,11 +157,17 @@ class DeadLetters:
         name = None if stream is None else self._scope.consumable(stream)
         kinds = DeadLetterKinds()
         async with self._scope.redis("looking at dead letters") as redis:
-            for one in await self._search.streams(redis, name):
+            streams, there = await self._search.streams(redis, name), 0
+            for one in streams:
+                there += await dead.count(redis, one)
                 async for found in self._search.matching(redis, one, choice, wanted=wanted):
                     kinds.add(found.letter)
                     self._on_progress(1)
-        return kinds.result(count)
+            result = kinds.result(count)
+            result.in_streams = there
+            if not result.total:
+                await self._search.check_group(redis, streams, choice.group)
+        return result
 
     async def redrive(
         self, stream: str, choice: Choice, *, dry_run: bool = False, **asked: Unpack[Asked]
@@ -290,6 +298,8 @@ class DeadLetters:
             letters = [
                 found.letter async for found in self._search.matching(redis, name, choice, wanted=wanted)
             ]
+        if not letters:
+            await self._search.check_group(redis, [name], choice.group)
         given = {check_id("An id", one) for one in choice.ids}
         own = given & {letter.id for letter in letters}
         if given:  # an id that is a dead letter's own means no other

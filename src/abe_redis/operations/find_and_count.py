@@ -70,7 +70,8 @@ class Searching(Reading):
                 topic, which may not exist yet.
             dead: Count its dead letters instead.
             waiting: Count only what a group has not finished, from the oldest on.
-            group: With `waiting`: that group; it may be left out when the stream has one or none.
+            group: With `waiting`: that group; it may be left out when the stream has one or none. With
+                `dead`: count only what this group gave up on.
             count: How many rows at most; 1 to 100.
             asked: Count only these.
         """
@@ -78,8 +79,10 @@ class Searching(Reading):
         check_range("count", count, 1, MAX_COUNT)
         name = self._scope.consumable(stream)
         dead = dead or by in {"reason", "group", "handler"}
-        if group is not None and not waiting:
-            raise InvalidArgumentError("group says whose waiting events to count: set waiting, too.")
+        if group is not None and not (waiting or dead):
+            raise InvalidArgumentError(
+                "group says whose waiting events or dead letters to count: set waiting or dead, too."
+            )
         if waiting and dead:
             raise InvalidArgumentError("Dead letters wait for nobody: leave out waiting, or dead and by.")
         async with self._scope.redis(f"counting events of {name!r}") as redis:
@@ -94,11 +97,14 @@ class Searching(Reading):
                     )
                 else:
                     result = await counting.count(
-                        redis, name, sources=sources, by=by, wanted=wanted, most_rows=count
+                        redis, name, sources=sources, by=by, wanted=wanted, most_rows=count, group=group
                     )
+                    result.group = group
             result.dead = dead
             if not sources and not dead:
                 result.note = await self._scope.absence(redis, name)
+            elif not result.total:
+                result.note = wanted.doubt.strip()
             return result
 
     async def _sources(self, redis: Redis, name: str, *, dead: bool, is_named: bool) -> dict[str, str]:

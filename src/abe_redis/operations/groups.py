@@ -116,7 +116,7 @@ class Groups:
         def change_of(left: manage.Unfinished) -> GroupChange:
             has = group_making.unfinished(left)
             if dry_run:
-                lets_go = f", and it lets go of {has}" if left else ""
+                lets_go = f", and it lets go of {has}{'' if force else ' (with --force)'}" if left else ""
                 note = f"A reset to {start} would change this: {again}{lets_go}."
             else:
                 come = f"; {again}" if again.number else ""
@@ -143,7 +143,7 @@ class Groups:
             again = await coming_again.after_reset(redis, name, group, position)
             moving = partial(manage.reset, redis, name, group, position, force=force, dry_run=dry_run)
             left, moved = await (moving() if dry_run else step(begun, group, moving, moved_it))
-        if not moved:
+        if not (moved or dry_run):
             raise RequestError(
                 f"Group {group!r} of {name!r} has {group_making.unfinished(left)} to finish; nothing was "
                 "changed. Let its consumers finish, or force it (--force): those behind the position are "

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import anyio
 import anyio.lowlevel
@@ -36,7 +37,7 @@ class _Search:
         if self.found:
             return "Nothing was changed."
         if not wanted.is_about_content:
-            return "There is no event here."
+            return "No event here lies in that time." if wanted.is_given else "There is no event here."
         if not self.more or self.last is None:
             return f"No event here matches: none of the {self.scanned:,} there are.{wanted.doubt}"
         where = f"{ids.moment(self.last):%Y-%m-%d %H:%M} UTC"
@@ -66,13 +67,25 @@ async def look(
         search.found, last = await _wait(connections, stream, behind, count, wanted, wait_seconds)
         if order == "oldest" and last != behind:
             search.last, search.more = last, True
+    note = search.note(wanted)
+    if not search.found and wanted.since is not None:
+        note += await _about_time_to_come(connections, wanted.since)
     return ReadResult(
         stream=stream,
         mode="peek",
         events=search.found,
         next_start=search.last if search.more else None,
-        note=search.note(wanted),
+        note=note,
     )
+
+
+async def _about_time_to_come(connections: Connections, since: str) -> str:
+    """That the beginning of a time is still to come, if it is."""
+    now = await peek.now(connections.commands)
+    if ids.order(since)[0] <= now * 1000:
+        return ""
+    says = f"{datetime.fromtimestamp(now, UTC):%Y-%m-%dT%H:%M:%S}"
+    return f" It begins later than now: the server's clock says {says} UTC."
 
 
 async def _search(

@@ -10,19 +10,23 @@ from abe_redis.operations.checks import check_id
 from abe_redis.streams import ids, manage, peek
 
 _EPOCH = datetime.fromtimestamp(0, UTC)
+_NUMBER = r"\d{1,9}(?:\.\d{1,3})?"
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
 def seconds(duration: str) -> float:
-    """A duration such as `90s`, `15m`, `2h`, `30d` or `4w`, in seconds.
+    """A duration such as `90s`, `15m`, `1h30m`, `30d`, `4w` or `0`, in seconds.
 
     Raises:
         InvalidArgumentError: It is not a duration.
     """
-    match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,3})?)([smhdw])", duration.strip(), re.ASCII)
-    if match is None:
-        raise InvalidArgumentError(f"{duration!r} is no duration; write it as 90s, 15m, 2h, 30d or 4w.")
-    return float(match[1]) * _UNITS[match[2]]
+    if (said := duration.strip()) == "0":
+        return 0.0
+    if not re.fullmatch(rf"(?:{_NUMBER}[smhdw])+", said, re.ASCII):
+        raise InvalidArgumentError(f"{duration!r} is no duration; write it as 90s, 15m, 1h30m, 30d or 4w.")
+    return sum(
+        float(number) * _UNITS[unit] for number, unit in re.findall(rf"({_NUMBER})([smhdw])", said, re.ASCII)
+    )
 
 
 async def position(redis: Redis, stream: str, word: str) -> str:
@@ -117,7 +121,9 @@ def _utc(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
-_AGO = re.compile(r"[\d.]+[smhdw]", re.ASCII)
+_AGO = re.compile(r"(?:[\d.]+[smhdw])+", re.ASCII)
+_ID = re.compile(r"\d{10,20}(?:-\d{1,20})?|(?!\d{4}-\d\d$)\d{1,20}-\d{1,20}", re.ASCII)
+"""An entry id, or the milliseconds of one. 2026-01 is none: somebody means a month."""
 
 
 async def _id(redis: Redis, word: str) -> str:
@@ -127,7 +133,7 @@ async def _id(redis: Redis, word: str) -> str:
 
 def _at(word: str, now: float) -> str:
     """An entry id, complete or only its milliseconds; XRANGE accepts both."""
-    if re.fullmatch(r"\d{10,20}(-\d{1,20})?", word, re.ASCII):
+    if _ID.fullmatch(word):
         entry_id = check_id("The position", word)
         return entry_id if "-" in word else word
     if _AGO.fullmatch(word):

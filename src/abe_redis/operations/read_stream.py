@@ -55,17 +55,24 @@ class Reading(Waiting):
             asked: To peek, and for what waits.
         """
         if waiting:
-            if pending or create_group or consumer is not None or wait_seconds:
+            others = {
+                "pending": pending,
+                "create_group": create_group,
+                "consumer": consumer is not None,
+                "wait_seconds": bool(wait_seconds),
+            }
+            if given := [name for name, is_given in others.items() if is_given]:
                 raise InvalidArgumentError(
-                    "waiting shows all that a group has not finished, whoever has it: leave out pending, "
-                    "create_group, consumer and wait_seconds."
+                    "waiting shows all that a group has not finished, whoever has it: leave out "
+                    f"{' and '.join(given)}."
                 )
             return await self.waiting(
                 stream=stream, group=group, count=count, start=start, max_chars=max_chars, **asked
             )
         if group is None:
             if pending or create_group:
-                raise InvalidArgumentError("pending and create_group need a group; name one with group.")
+                what = "pending" if pending else "create_group"
+                raise InvalidArgumentError(f"{what} needs a group: name one with group.")
             return await self.peek(
                 stream=stream, count=count, start=start, order=order, wait_seconds=wait_seconds,
                 max_chars=max_chars, **asked,

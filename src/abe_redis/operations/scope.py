@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 
 from abe_redis.backend import RedisMessageQueueBackend
 from abe_redis.client import failures
-from abe_redis.errors import AbeRedisError, RequestError
+from abe_redis.errors import AbeRedisError, InvalidArgumentError, RequestError
 from abe_redis.inspection.stats import stream_stats
 from abe_redis.operations import group_making, recording, topics
 from abe_redis.operations.caller_limits import Limits
@@ -117,10 +117,10 @@ class Scope:
         """The stream, unless its name reads like a pattern and it is not the host's topic.
 
         Raises:
-            RequestError: It does.
+            InvalidArgumentError: It does.
         """
         if re.search(r"[*?\[\]]", stream) and stream != self._default:
-            raise RequestError(
+            raise InvalidArgumentError(
                 f"{stream!r} reads like a pattern, and an event goes to one stream: give its name, without "
                 "*, ?, [ and ]."
             )

@@ -3,7 +3,7 @@
 import re
 from typing import Literal
 
-from abe_redis.errors import RequestError
+from abe_redis.errors import InvalidArgumentError
 
 type Holder = Literal["user", "channel", "workspace"]
 
@@ -28,7 +28,7 @@ def given_id(said: str, kind: Holder, *, consequence: str) -> str:
         consequence: What the error adds, as in `Nothing was erased.`
 
     Raises:
-        RequestError: It is no id of Slack's, or one of the other kind.
+        InvalidArgumentError: It is no id of Slack's, or one of the other kind.
     """
     found = _without_marks(said, kind)
     if found is None or not _ID.fullmatch(found) or re.fullmatch(_OF_THE_OTHER[kind], found):
@@ -40,7 +40,7 @@ def wanted_name(said: str, kind: Holder) -> str:
     """As `given_id`, but any word will do: a host's own events may have ids of another form.
 
     Raises:
-        RequestError: It is several words or a broken mention, or an id of Slack's of the other kind.
+        InvalidArgumentError: It is several words or a broken mention, or an id of Slack's of the other kind.
     """
     found = _without_marks(said, kind)
     if not found or re.search(r"[\s<>@#|]", found) or re.fullmatch(_OF_THE_OTHER[kind], found):
@@ -61,5 +61,7 @@ def _without_marks(said: str, kind: Holder) -> str | None:
     return said.removeprefix(sign)
 
 
-def _refusal(said: str, kind: Holder, consequence: str) -> RequestError:
-    return RequestError(f"{said[:50]!r} is no {kind} id; give one such as {EXAMPLES[kind]}. {consequence}")
+def _refusal(said: str, kind: Holder, consequence: str) -> InvalidArgumentError:
+    return InvalidArgumentError(
+        f"{said[:50]!r} is no {kind} id; give one such as {EXAMPLES[kind]}. {consequence}"
+    )

@@ -137,8 +137,8 @@ class Waiting(Looking):
             groups = busy or groups[:1]
         if len(groups) > 1:
             raise RequestError(
-                f"In the stream {topic!r}, events wait in {len(groups)} groups, and not the same ones: "
-                f"name one with group. They are: {', '.join(map(repr, groups[:_MOST_NAMED]))}"
+                f"{len(groups)} groups of the stream {topic!r} have unfinished events of their own: name one "
+                f"with group. They are: {', '.join(map(repr, groups[:_MOST_NAMED]))}"
                 f"{', …' if len(groups) > _MOST_NAMED else ''}."
             )
         return groups[0] if groups else None

@@ -214,7 +214,10 @@ class DeadSummaryResult(DeferredModel):
     """Kinds of dead letters, the most frequent first."""
 
     kinds: list[DeadLetterKind]
-    total: int = Field(description="Number of dead letters.")
+    total: int = Field(description="Number of dead letters that match.")
+    in_streams: int = Field(
+        default=0, description="Number of dead letters in these streams, matching or not."
+    )
     omitted: int = Field(
         default=0, description="Number of rows that were left out: no larger ones, or earlier hours or days."
     )
@@ -224,7 +227,10 @@ class DeadLettersResult(DeferredModel):
     """Dead letters, of one stream or of all."""
 
     letters: list[DeadLetter]
-    total: int = Field(description="Number of dead letters in these streams, matching or not.")
+    total: int = Field(
+        description="Number of dead letters in these streams, matching or not; of those that match, "
+        "`dead summary` and `count` have it in their `total`."
+    )
     more: bool = Field(description="True when more match than are shown.")
     next_start: str | None = Field(
         default=None, description="Call again with start set to this to see what comes behind."

@@ -9,6 +9,7 @@ import aiohttp
 import anyio
 
 from abe_redis.errors import RequestError, SettingsError
+from abe_redis.sanitize.exceptions import describe
 from abe_redis.settings import Settings
 from abe_redis.slack.receiver import Receiver
 from abe_redis.slack.socket_connection import Connection, InTurn
@@ -162,7 +163,10 @@ class SocketDoor:
                 found: Any = await response.json(content_type=None)
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             _LOG.warning(
-                "Slack could not be asked for a connection (%s); trying again.", type(error).__name__
+                "Slack could not be asked for a connection at %s (%s); trying again. Check that this machine "
+                "may reach that address; a proxy is named by HTTPS_PROXY.",
+                self._api_url,
+                describe(error),
             )
             return None
         found = found if isinstance(found, dict) else {}

@@ -207,18 +207,26 @@ def check_group(name: str) -> str:
     """Check the name of a group, and return it.
 
     Raises:
-        InvalidNameError: It is empty, too long or not printable.
+        InvalidNameError: It is empty, too long or not printable, or one of ours.
     """
-    return _check(name, "consumer group")
+    return _not_ours(_check(name, "consumer group"), "consumer group")
 
 
 def check_consumer(name: str) -> str:
     """Check the name of a consumer, and return it.
 
     Raises:
-        InvalidNameError: It is empty, too long or not printable.
+        InvalidNameError: It is empty, too long or not printable, or one of ours.
     """
-    return _check(name, "consumer")
+    return _not_ours(_check(name, "consumer"), "consumer")
+
+
+def _not_ours(name: str, what: str) -> str:
+    if name.encode() in NOBODYS:
+        raise InvalidNameError(
+            f"{name!r} cannot be a {what}: abe-redis keeps it for events that nobody holds."
+        )
+    return name
 
 
 def check_text(name: str, what: str) -> str:

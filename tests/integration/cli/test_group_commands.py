@@ -55,7 +55,10 @@ def test_a_dry_run_counts_what_comes_again_and_changes_nothing(redis: redis_py.R
     redis.xclaim(TOPIC, "bot", "c", 0, ["3-0"], force=True)
     said = run_command("group", "replay", *beginning).stdout
     assert "3 events would be delivered again" in said, "not the one that is not finished"
-    refused = run_command("group", "reset", *beginning)
+    would = run_command("group", "reset", *beginning)
+    assert would.returncode == 0, "a dry run needs no --force"
+    assert "it lets go of 1 pending event (with --force)" in would.stdout
+    refused = run_command("group", "reset", *beginning[:-1])
     assert (refused.returncode, refused.stdout) == (1, "")
     assert "has 1 pending event to finish" in refused.stderr
     assert state(redis)[2] == before[2], "no change is recorded"

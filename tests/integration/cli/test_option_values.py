@@ -45,7 +45,7 @@ def test_options_that_may_stand_several_times_and_flags_are_not() -> None:
         ("erase slack_events", "erase takes no argument: give the stream with --stream."),
         (
             "publish slack_events {}",
-            "publish takes one argument, PAYLOAD (in single quotes): give the",
+            "publish takes one argument, the event in single quotes: give the stream",
         ),
     ],
 )

@@ -206,7 +206,7 @@ def test_an_event_is_buried_by_its_id_for_one_group(redis: redis_py.Redis) -> No
     assert (letter.first_id, letter.group, letter.reason) == (second, "bot", "broken")
     again = run(line)
     assert (again.returncode, again.stdout) == (1, "")
-    assert "group 'bot' has finished it" in again.stderr
+    assert "group 'bot' has given up on it already" in again.stderr
     redis.xclaim(TOPIC, "bot", "somebody", 0, [first])  # which was passed over, and waits
     held = run(f"dead bury {TOPIC} {first} --group bot --reason broken")
     assert held.returncode == 1

@@ -57,6 +57,8 @@ def _head(state: State, width: int) -> list[Text]:
         since = f" The table shows the state of {state.at:%H:%M:%S} UTC." if state.at else ""
         told = textwrap.wrap(_name(state.trouble) + since, width, max_lines=_MOST_TROUBLE, placeholder=" …")
         return [*lines, *(_line(one, width, "bold red") for one in told)]
+    if state.at is None:  # nothing is known yet, not even that there is nothing
+        return [*lines, _line("", width, "")]
     lags = [lag(one) for one in state.streams]
     groups = [(one, group) for one in state.streams for group in one.groups]
     facts = (
