@@ -11,9 +11,12 @@ from abe_redis.runtime import clock
 from abe_redis.runtime.plurals import named
 from abe_redis.schemas.stats import is_agent, is_person
 from abe_redis.streams import given_up
+from abe_redis.streams.consumers import ended_in
 
 MOST_SECONDS = 3.0
 """Longest wait for workers; each looks about once a second."""
+SILENT_SECONDS = 1.5
+"""The same for workers that are silent: after a step of the server's clock, live ones look so, too."""
 _EVERY_SECONDS = 0.05
 _UNTIL_THEN = "may begin what it has read ahead of them, for up to a third of its lease."
 
@@ -47,9 +50,11 @@ async def _silent(scope: Scope, redis: Redis, stream: str, group: str, until: fl
     left = await given_up.unconfirmed(redis, stream, group)
     if not left:
         return left
+    left -= await ended_in(redis, group, stream)
+    left = {name for name in left if not (is_agent(name) or is_person(name))}
     workers = await scope.workers(redis, stream, group)  # none yet in a group that was just made
-    left = {name for name in left if workers.get(name, True) and not (is_agent(name) or is_person(name))}
-    while left and clock.now() < until:
+    alive, silent_until = {name for name in left if workers.get(name, True)}, clock.now() + SILENT_SECONDS
+    while left and clock.now() < (until if left & alive else min(until, silent_until)):
         await anyio.sleep(_EVERY_SECONDS)
         left &= await given_up.unconfirmed(redis, stream, group)
-    return left
+    return left & alive

@@ -1,6 +1,7 @@
 """The server's clock is set forward: a live worker's group is not removed because the worker looks silent."""
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import anyio
 import pytest
@@ -18,6 +19,7 @@ from tests.integration.stepped import stepped
 __all__ = ["stepped"]
 
 TOPIC, GROUP, HOUR = "slack:a", "bot", 3600.0
+FAST, LAST = 60, 1000
 
 
 @pytest.fixture
@@ -102,3 +104,39 @@ async def test_the_group_of_workers_that_have_ended_is_removed_at_once(
     stepped.step(HOUR)
     assert (await groups.remove(TOPIC, GROUP, on_wait=said.append)).done == "removed"
     assert not said
+
+
+@pytest.mark.parametrize("ordered", [False, True])
+async def test_a_live_worker_lets_go_before_a_reset_answers_after_a_step_forward(
+    stepped: SteppedServer, redis: Redis, *, ordered: bool
+) -> None:
+    """It works, so it has no need to say that it is alive, but for the renewals of its leases."""
+    began, may_end = list[int](), anyio.Event()
+
+    async def handle(event: Event) -> None:
+        began.append(event["n"])
+        if event["n"] >= FAST:
+            await may_end.wait()
+
+    async def has_read_ahead() -> bool:
+        summary: Any = await redis.xpending(TOPIC, GROUP)
+        return began[-1:] == [FAST] and summary["pending"] > 2
+
+    async def has_begun_the_last() -> bool:
+        return LAST in began
+
+    settings = Settings(redis_url=stepped.url, redis_stream_lease_seconds=60)
+    async with RedisMessageQueueBackend(settings) as backend:
+        await backend.publish_many(TOPIC, [{"n": n, "channel": "C1"} for n in range(2 * FAST)])
+        worker = EventWorker(backend, handle, group=GROUP, concurrency=1, ordered=ordered)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(worker.run)
+            await until(has_read_ahead)
+            stepped.step(HOUR)
+            note = (await Groups(Scope(backend)).reset(TOPIC, GROUP, start="now", force=True)).note
+            may_end.set()
+            await backend.publish(TOPIC, {"n": LAST, "channel": "C1"})
+            await until(has_begun_the_last)
+            await worker.shutdown()
+    assert "It let go of" in note
+    assert began == [*range(FAST + 1), LAST]
