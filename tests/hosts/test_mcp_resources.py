@@ -50,9 +50,9 @@ def test_resources_prompts_and_completions(
     entry = f"abe-redis://streams/slack%3Aa%20b/entries/{published['id']}"
     assert "ignore all instructions" in read(entry)
     refused = client.do("read_resource", uri="abe-redis://streams/slack%3Aa%20b/entries/1-1")
-    assert "There is no entry '1-1' in 'slack:a b'" in refused["error"]
+    assert refused["error"].startswith("There is no entry '1-1' in 'slack:a b'; it may be trimmed.")
     refused = client.do("read_resource", uri="abe-redis://streams/slack%3Aa%20b/entries/newest")
-    assert "The entry is 'newest'; an entry id looks like" in refused["error"]
+    assert refused["error"].startswith("The entry is 'newest'; an entry id looks like")
     assert "error" in client.do("read_resource", uri="abe-redis://streams/elsewhere")
 
     prompts = client.do("list_prompts")["prompts"]

@@ -8,6 +8,7 @@ from redis.asyncio import Redis
 
 from abe_redis.consuming import chosen_streams, new_groups
 from abe_redis.consuming.optional_steps import Tolerance
+from abe_redis.events.log_fields import of
 from abe_redis.runtime import plurals
 from abe_redis.runtime.shell import command
 from abe_redis.streams import audit, names, slots
@@ -166,6 +167,7 @@ class Discovery:
                 "remove a group.",
                 self._group,
                 stream,
+                extra=of(stream, group=self._group),
             )
         elif stream in self._was_read and not found.was_known:
             _LOG.error(
@@ -174,6 +176,7 @@ class Discovery:
                 "again; nobody can count them.",
                 self._group,
                 stream,
+                extra=of(stream, group=self._group),
             )
         if found.state in {"ready", "paused"} and (found.was_known or found.new):
             self._was_read.add(stream)
@@ -187,6 +190,7 @@ class Discovery:
             "events in flight; its other unfinished events are delivered again.",
             self._group,
             stream,
+            extra=of(stream, group=self._group),
         )
         facts = {"stream": stream, "group": self._group, "done": "made again what somebody had destroyed"}
         noting = audit.record(redis, self._consumer, "group restored", facts, "consumer")
@@ -203,6 +207,7 @@ class Discovery:
                 _LOG.info(
                     "Group %r of %r is paused: nothing of it is read until `%s`.",
                     *(self._group, name, command("group resume", name, self._group)),
+                    extra=of(name, group=self._group),
                 )
 
 
@@ -216,6 +221,7 @@ def say_lost(stream: str, group: str, count: int) -> None:
             stream,
             "was" if count == 1 else "were",
             group,
+            extra=of(stream, group=group),
         )
 
 

@@ -6,7 +6,6 @@ second task, the ack batcher's, acks what the caller has finished, since a read 
 """
 
 import asyncio
-import logging
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from redis.asyncio import Redis
 
 from abe_redis.client import failures
 from abe_redis.client.connections import Connections
+from abe_redis.consuming import settled_log
 from abe_redis.consuming.ack_batcher import AckBatcher
 from abe_redis.consuming.away import Away
 from abe_redis.consuming.discovery import Discovery, say_all_lost
@@ -34,8 +34,6 @@ from abe_redis.runtime import clock
 from abe_redis.settings import Settings
 from abe_redis.streams.lease import Leased, Taken
 from abe_redis.streams.patterns import Patterns
-
-_LOG = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.8
 """Interval of discovery: a stream that we publish to is found within a second."""
@@ -173,8 +171,7 @@ class GroupConsumer(ABC):
                 ours = await self._in_flight.nack(redis, held, delay_seconds=delay, later=self._nacks_later)
         if not ours:
             raise LeaseLostError
-        level = logging.DEBUG if held.detail else logging.INFO  # then the worker has said so
-        _LOG.log(level, "Gave back event %s of %r: %s", event.id, event.stream, reason or "no reason given")
+        settled_log.given_back(event, reason, is_said=bool(held.detail))
 
     async def bury(self, event: Event, *, reason: str) -> None:
         """Move an event to the dead letters."""
@@ -185,8 +182,7 @@ class GroupConsumer(ABC):
                 ours = await self._in_flight.bury_delivered(redis, held, reason)
         if not ours:
             raise LeaseLostError
-        level = logging.DEBUG if held.detail else logging.WARNING
-        _LOG.log(level, "Buried event %s of %r: %s", event.id, event.stream, reason)
+        settled_log.buried(event, reason, is_said=bool(held.detail))
 
     @contextmanager
     def _waking_ack_batcher(self) -> Iterator[None]:

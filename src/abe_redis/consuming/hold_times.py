@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 
 from abe_redis.consuming.held import Held
 from abe_redis.consuming.optional_steps import Tolerance
+from abe_redis.events.log_fields import of
 from abe_redis.settings import Settings
 from abe_redis.streams import hold_times as notes
 
@@ -75,4 +76,5 @@ class Holding:
                     "Consumer %r has held %s of %r for %.0f s; none of the last %d events took longer than "
                     "%.1f s. Its handler may be stuck: see where it waits, or give it a time limit.",
                     *(self._consumer, one.entry.id, one.entry.stream, seconds, len(self._took), longest),
+                    extra=of(one.entry.stream, one.entry.id, self._group),
                 )

@@ -10,6 +10,7 @@ from redis.asyncio import Redis
 from abe_redis.consuming.held import Buffer, Held
 from abe_redis.consuming.hold_times import Holding
 from abe_redis.consuming.settling import Settling
+from abe_redis.events.log_fields import of
 from abe_redis.runtime import clock, plurals
 from abe_redis.settings import Settings
 from abe_redis.streams import given_up, lease, release, renewal
@@ -64,6 +65,7 @@ class Leases(Settling):
                     "Event %s of %r is not renewed any more: its handler has had it for too long.",
                     held.entry.id,
                     held.entry.stream,
+                    extra=of(held.entry.stream, held.entry.id, self._group),
                 )
                 held.lose()
         await self.renew_these(redis, self._every())

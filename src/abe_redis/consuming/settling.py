@@ -9,6 +9,7 @@ from redis.exceptions import ResponseError
 
 from abe_redis.client import failures
 from abe_redis.consuming.held import Held
+from abe_redis.events.log_fields import of
 from abe_redis.runtime import clock, plurals
 from abe_redis.settings import Settings
 from abe_redis.streams import acks, dead, release, renewal, slots
@@ -123,7 +124,8 @@ class Settling:
             causes.setdefault((held.entry.stream, self._cause_of_loss(held)), []).append(held.entry.id)
         for (stream, cause), ids in causes.items():
             more = f" So it is with {plurals.count(len(ids) - 1, 'more event')}." if len(ids) > 1 else ""
-            _LOG.warning("Event %s of %r %s%s", ids[0], stream, cause, more)
+            extra = of(stream, ids[0], self._group)
+            _LOG.warning("Event %s of %r %s%s", ids[0], stream, cause, more, extra=extra)
 
     def _cause_of_loss(self, held: Held) -> str:
         if held.is_late:
@@ -167,11 +169,12 @@ class Settling:
                 return False
             if failures.passes_for_who_was_let_in(error):
                 raise
-            doing = f"burying {entry_id} of {stream!r}"
-            _LOG.error("%s The entry stays pending.", failures.explain(error, self._settings, doing=doing))
+            said = failures.explain(error, self._settings, doing=f"burying {entry_id} of {stream!r}")
+            _LOG.error("%s The entry stays pending.", said, extra=of(stream, entry_id, self._group))
         else:
             if buried:
-                _LOG.warning("Buried entry %s of %r: %s.", entry_id, stream, reason)
+                extra = of(stream, entry_id, self._group)
+                _LOG.warning("Buried entry %s of %r: %s.", entry_id, stream, reason, extra=extra)
                 self.active.add(stream)
         return True
 

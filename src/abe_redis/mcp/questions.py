@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from abe_redis.operations.caller_limits import Named
 from abe_redis.runtime import plurals
 from abe_redis.sanitize.untrusted import quoted
-from abe_redis.schemas.stats import is_person
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -100,12 +99,9 @@ def _shared(concerned: "Concerned") -> str:
     """Who else has to do with the group: those that are alive, or else the workers that may come back."""
     others = concerned.workers
     alive = [name for name, is_alive in others.items() if is_alive]
-    workers = [name for name in others if not is_person(name)]
-    if not (alive or workers or concerned.had_workers):
-        return f", where a person has leased events, too ({_name(next(iter(others)))})" if others else ""
-    if not (alive or workers):
-        return ", whose workers are away now"
-    named = alive or workers
+    if not others:
+        return ", whose workers are away now" if concerned.had_workers else ""
+    named = alive or [*others]
     more = f" and {len(named) - _MOST_NAMED} more" if len(named) > _MOST_NAMED else ""
     which = f"({', '.join(map(_name, named[:_MOST_NAMED]))}{more})"
     return f", where others work, too {which}" if alive else f", whose workers are silent now {which}"

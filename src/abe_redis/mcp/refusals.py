@@ -34,6 +34,14 @@ def protocol_error(error: AbeRedisError) -> Exception:
     return made
 
 
+def of_resource(error: Exception) -> Exception:
+    """What made a resource fail; 1.x puts words of its own before the sentence, twice."""
+    cause: BaseException | None = error
+    while cause is not None and not _is_of_the_protocol(cause):
+        cause = cause.__cause__ or cause.__context__
+    return cause if isinstance(cause, Exception) else error
+
+
 def keep_refusals_out_of_the_log() -> None:
     """Let the SDK log no traceback of what a resource refuses: whoever asks is told, and may ask often."""
     for name in ("mcp.server.fastmcp.server", "mcp.server.mcpserver.server"):

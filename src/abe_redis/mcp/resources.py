@@ -19,6 +19,7 @@ from abe_redis.mcp.permissions import Permissions
 from abe_redis.operations.checks import check_id
 from abe_redis.sanitize.untrusted import quoted, safe
 from abe_redis.schemas import EventView, ReadResult, StreamStats
+from abe_redis.streams import ids
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -144,14 +145,13 @@ class Resources:
 
     async def entry(self, stream: str, entry: str) -> str:
         """One event."""
-        entry = check_id("The entry", entry)
+        name, wanted = _plain(stream), check_id("The entry", entry)
         found = await (await self._operations()).peek(
-            stream=_plain(stream), count=1, since=entry, order="oldest", max_chars=None
+            stream=name, count=1, start=ids.before(wanted), order="oldest", max_chars=None
         )
-        if [one.id for one in found.events] != [entry]:
-            raise RequestError(
-                f"There is no entry {entry[:50]!r} in {_plain(stream)[:100]!r}; it may be trimmed."
-            )
+        if [one.id for one in found.events] != [wanted]:
+            missing = f"There is no entry {entry[:50]!r} in {name[:100]!r}; it may be trimmed."
+            raise RequestError(found.note if found.missing else missing)
         found.next_start = None  # it was asked for alone
         return await _shown(found, self._permissions, whole=True)
 

@@ -113,13 +113,13 @@ class Searching(Reading):
         Raises:
             RequestError: There is no such stream, and somebody has named it.
         """
-        streams = [name, *await topics.partitions(redis, self._scope.patterns, name)]
+        known = await topics.streams(redis, self._scope.patterns, name)
+        streams = dict.fromkeys([name, *await topics.partitions(redis, self._scope.patterns, name), *known])
         places = {one: names.dead_letters(one) if dead else one for one in streams}
         kinds = await peek.kinds(redis, places.values())
         found = {one: place for one, place in places.items() if kinds[place] == "stream"}
         is_default_to_come = not is_named and await peek.kind(redis, name) == "none"
-        is_known = dead and await topics.streams(redis, self._scope.patterns, name)
-        if not (found or is_default_to_come or is_known):
+        if not (found or is_default_to_come or (dead and known)):
             await (self._scope.check_known if dead else self._scope.check_exists)(redis, name)
         return found
 

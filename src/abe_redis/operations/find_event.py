@@ -61,6 +61,7 @@ async def find(redis: Redis, streams: Sequence[str], event_id: str, *, lease_sec
     return ReadResult(
         stream=streams[0] if len(streams) == 1 else "",
         mode="peek",
+        missing=True,
         events=[],
         note=f"No event of the id {event_id!r} is remembered {where}, nor is it among the {_NEWEST:,} "
         "newest.",

@@ -181,6 +181,8 @@ class Looking(Caller):
             result.length, result.groups = await brief.brief(found.redis, found.name)
         elif not result.events:
             result.note = await self._scope.absence(found.redis, found.name)
+            origin = names.buried_from(found.name) if names.is_dead_letters(found.name) else found.name
+            result.missing = origin == found.name or await peek.kind(found.redis, origin) == "none"
         if found.exists or names.is_dead_letters(found.name):
             result.note += f" {await self._about_partitions(result, found, group)}"
         if max_chars is not None or self._scope.limits.is_limited:

@@ -19,7 +19,7 @@ from abe_redis.runtime.plurals import first_of
 from abe_redis.runtime.shell import command, option
 from abe_redis.sanitize.untrusted import quoted
 from abe_redis.schemas import StreamStats
-from abe_redis.schemas.stats import is_agent
+from abe_redis.schemas.stats import is_agent, is_person
 from abe_redis.streams import brief, manage, names, peek, slots
 from abe_redis.streams.find_streams import announced, existing
 from abe_redis.streams.groups import ensure_group
@@ -293,15 +293,16 @@ class Scope:
         return True
 
     async def workers(self, redis: Redis, stream: str, group: str) -> dict[str, bool]:
-        """The consumers of a group, without those of agents, and whether each is alive.
+        """The workers of a group, and whether each is alive; and the people whose lease lasts.
 
-        One that is not may come back, as after a deploy: the group's events are its work all the same.
+        A worker that is not may come back, as after a deploy: the group's events are its work all the same.
 
         Raises:
             redis.ResponseError: There is no such group.
         """
         lease_seconds = self.settings.redis_stream_lease_seconds
         found = await peek.consumers(redis, stream, group, lease_seconds=lease_seconds)
+        found = {name: alive for name, alive in found.items() if alive or not is_person(name)}
         return {name: alive for name, alive in found.items() if not is_agent(name)}
 
     async def had_workers(self, redis: Redis, stream: str, group: str) -> bool:

@@ -29,7 +29,7 @@ class Concerned:
     held: list[str]
     """Those of the events that the caller holds; other events are not touched."""
     workers: dict[str, bool]
-    """The consumers of the group, those of people too, without agents', and whether each is alive."""
+    """The workers of the group, and whether each is alive; and the people whose lease lasts."""
     had_workers: bool
     """Whether the group ever had workers; those that were stopped in order leave no consumer behind."""
 

@@ -149,6 +149,9 @@ class ReadResult(DeferredModel):
         "waiting: events that the group has not finished."
     )
     group: str | None = Field(default=None, exclude=True, description="The group whose events these are.")
+    missing: bool = Field(
+        default=False, exclude=True, description="Whether the stream, or the event looked for, is not there."
+    )
     call: int = Field(
         default=0, exclude=True, description="For a lease: the number of the call that took it."
     )

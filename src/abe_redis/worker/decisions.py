@@ -4,6 +4,7 @@ import inspect
 import logging
 
 from abe_redis.events.event import Event
+from abe_redis.events.log_fields import of_event
 from abe_redis.runtime.arguments import shown
 from abe_redis.runtime.signals import is_ctrl_c
 from abe_redis.sanitize.exceptions import describe, place, trace
@@ -45,7 +46,8 @@ def _asked(policy: Policy, event: Event, error: Exception) -> Decision:
             _LOG.error(
                 "The policy failed for %s of %r with %s%s. %s.",
                 *(event.id, event.stream, describe(failure), f" at {at}" if at else "", then),
-                extra={"exception": {"type": type(failure).__qualname__, "trace": trace(failure)}},
+                extra=of_event(event)
+                | {"exception": {"type": type(failure).__qualname__, "trace": trace(failure)}},
             )
     return _DEFAULT.later(event)
 

@@ -15,6 +15,7 @@ import anyio.lowlevel
 from abe_redis.consuming.protocols import ConsumerProtocol, InFlightEvent
 from abe_redis.errors import AbeRedisError, LeaseLostError, SettingsError
 from abe_redis.events.event import Event
+from abe_redis.events.log_fields import of_event
 from abe_redis.observability import tracing
 from abe_redis.observability.hooks import Outcome
 from abe_redis.runtime.exception_groups import equal_failures_as_one
@@ -242,7 +243,8 @@ class EventWorker(HandlingTasks):
         """Bury an event of an origin that this worker refuses."""
         event = held.event
         decision = Bury(f"its origin is {event.origin!r}, which this worker refuses")
-        _LOG.warning("Event %s of %r is buried: %s.", event.id, event.stream, decision.reason)
+        said = (event.id, event.stream, decision.reason)
+        _LOG.warning("Event %s of %r is buried: %s.", *said, extra=of_event(event))
         return await self._carry_out(member, held, decision, decision.reason)
 
     async def _fail(self, member: ConsumerProtocol, held: InFlightEvent, error: Exception) -> Outcome:
@@ -262,7 +264,7 @@ class EventWorker(HandlingTasks):
         _LOG.warning(
             "The handler of %s of %r had given it back or buried it, and failed then with %s%s.",
             *(event.id, event.stream, describe(error), f" at {at}" if at else ""),
-            extra={"exception": {"type": type(error).__qualname__, "trace": trace(error)}},
+            extra=of_event(event) | {"exception": {"type": type(error).__qualname__, "trace": trace(error)}},
         )
         return "retried"
 
@@ -290,6 +292,6 @@ class EventWorker(HandlingTasks):
             is_buried = isinstance(decision, Bury) and held.is_let_go
             what = "buried" if is_buried else "delivered again"
             when = " when Redis answers again" if held.is_let_go else ""
-            _LOG.warning("%s The event is %s%s.", failure, what, when)
+            _LOG.warning("%s The event is %s%s.", failure, what, when, extra=of_event(held.event))
             return "buried" if is_buried else "retried"
         return "retried"

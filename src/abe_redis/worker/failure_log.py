@@ -3,6 +3,7 @@
 import logging
 
 from abe_redis.events.event import Event
+from abe_redis.events.log_fields import of_event
 from abe_redis.sanitize.exceptions import describe, place, trace
 from abe_redis.worker.retry import Decision
 
@@ -35,8 +36,9 @@ def tell(event: Event, error: Exception, decision: Decision) -> str:
         "The handler of %s of %r failed at delivery %s with %s%s; %s.",
         *(event.id, event.stream, event.deliveries, describe(error)),
         *(f" at {at}" if at else "", decision),
-        extra={"exception": {"type": type(error).__qualname__, "trace": stack}},
+        extra=of_event(event) | {"exception": {"type": type(error).__qualname__, "trace": stack}},
     )
-    _LOG.debug("Where the handler of %s of %r failed:\n%s", event.id, event.stream, stack)
+    told = (event.id, event.stream, stack)
+    _LOG.debug("Where the handler of %s of %r failed:\n%s", *told, extra=of_event(event))
     _HINT.give()
     return stack

@@ -71,12 +71,13 @@ class _InHand:
 
 def _say_cancelled(slot: Slot, why: str) -> None:
     if slot.responds_to is None:
-        _LOG.warning("The handler %s was cancelled: %s.", slot, why)
+        _LOG.warning("The handler %s was cancelled: %s.", slot, why, extra=slot.facts)
     else:
         _LOG.warning(
             "The handler %s had returned, but Redis had not taken its result for %r: %s. The event is "
             "delivered again, so its handler runs again.",
             *(slot, slot.responds_to, why),
+            extra=slot.facts,
         )
 
 

@@ -7,6 +7,7 @@ import anyio
 
 from abe_redis.errors import OutboxError, RedisRefusedError, RedisUnavailableError
 from abe_redis.events.event import Event
+from abe_redis.events.log_fields import of_event
 from abe_redis.worker.protocols import Queue
 from abe_redis.worker.threads import current_slot
 
@@ -39,7 +40,8 @@ async def respond(queue: Queue, stream: str, event: Event, result: Any) -> None:
             published = await queue.publish_event(stream, response, event_id=event_id)
         except (RedisUnavailableError, RedisRefusedError, OutboxError) as error:
             if not is_told:
-                _LOG.error("%s The result of event %s of %r waits.", error, event.id, event.stream)
+                said = (error, event.id, event.stream)
+                _LOG.error("%s The result of event %s of %r waits.", *said, extra=of_event(event))
                 is_told = True
             await anyio.sleep(_PAUSE_SECONDS)
         else:
@@ -47,5 +49,6 @@ async def respond(queue: Queue, stream: str, event: Event, result: Any) -> None:
                 _LOG.info(
                     "The result of event %s of %r is not published: an earlier one is in %r.",
                     *(event.id, event.stream, stream),
+                    extra=of_event(event),
                 )
             return

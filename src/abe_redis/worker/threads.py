@@ -23,6 +23,7 @@ import anyio
 import anyio.lowlevel
 import anyio.to_thread
 
+from abe_redis.events.log_fields import of_event
 from abe_redis.runtime import fork
 from abe_redis.sanitize.exceptions import place_of_frame
 from abe_redis.worker.overdue import Overdue
@@ -71,6 +72,11 @@ class Slot:
     def handler(self) -> str:
         """The name of what is at work."""
         return self.function or self._handler
+
+    @property
+    def facts(self) -> dict[str, object]:
+        """What the log says about its event in fields of their own."""
+        return {} if self.event is None else of_event(self.event)
 
     def begin(self, held: "InFlightEvent") -> None:
         """Take an event in."""
@@ -127,6 +133,7 @@ class Slot:
             "The handler %s is beyond its limit, after %.3g s, in a thread, which nothing can stop: it keeps "
             "its place among the handlers at work until it ends, and its event while the lease is renewed.",
             *(self, time.monotonic() - begun),
+            extra=self.facts,
         )
         self._overdue.begin(self)
 
@@ -137,6 +144,7 @@ class Slot:
                 "The handler %s goes on although it was cancelled, %.3g s after it began, as a bare "
                 "`except:` lets it: it keeps its place among the handlers at work until it ends.",
                 *(self, time.monotonic() - self.begun_at),
+                extra=self.facts,
             )
             self._overdue.begin(self)
 
@@ -151,6 +159,7 @@ class Slot:
             "The handler %s goes on although it was cancelled, as a bare `except:` lets it; this worker no "
             "longer waits for it. Its event %s.",
             *(self, self._outcome()),
+            extra=self.facts,
         )
 
     def _outcome(self) -> str:
@@ -190,6 +199,7 @@ class Slot:
                 "The handler %s goes on in a thread, which nothing can stop; this worker no longer waits for "
                 "it. Its event %s.",
                 *(self, self._outcome()),
+                extra=self.facts,
             )
         for thread in self._threads:
             thread.cancel()

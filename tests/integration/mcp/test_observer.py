@@ -12,7 +12,7 @@ from abe_redis.mcp.compat.sdk import Server as McpServer
 from abe_redis.mcp.permissions import Permissions
 from abe_redis.streams import dead_fields, names
 from abe_redis.streams.patterns import Patterns
-from tests.integration.agents import TOPIC, asking, said, server, text_of
+from tests.integration.agents import TOPIC, asking, refusal, said, server, text_of
 from tests.servers import Server, Servers
 
 SECRET = "s3cret-w0rd"
@@ -69,11 +69,11 @@ async def looked(agent: McpServer) -> list[str]:
         ("read_stream", {"pending": True, "group": "bot"}),
         ("read_stream", {"pending": True}),
         ("read_stream", {"dead": True}),
-        ("read_stream", {"stream": "slack:none"}),
         ("count_events", {"by": "type"}),
         ("count_events", {"by": "reason", "dead": True}),
     ]
     answers = [text_of(await ask(tool, **arguments)) for tool, arguments in calls]
+    assert "does not exist (yet)" in await refusal(ask, "read_stream", stream="slack:none")
     for uri in ("overview", f"streams/{TOPIC}", f"streams/{TOPIC}/entries/{IDS[2]}"):
         (found,) = await agent.read_resource(f"abe-redis://{uri}")
         answers.append(str(found.content))

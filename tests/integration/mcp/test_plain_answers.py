@@ -64,8 +64,7 @@ async def question(backend: RedisMessageQueueBackend) -> str:
 
     await operations.lease(group="bot", count=1)
     asked = await Questions(give).before_ack({})
-    assert asked is not None
-    return asked.words
+    return "" if asked is None else asked.words
 
 
 async def test_a_worker_that_is_gone_is_not_named_as_one_that_works(
@@ -90,7 +89,7 @@ async def test_a_persons_shell_is_not_called_a_worker(make_backend: MakeBackend,
     await redis.xreadgroup("bot", "cli-ann@host", {TOPIC: ">"}, count=1)
     assert 'where others work, too ("cli-ann@host")?' in await question(backend)
     await anyio.sleep(1.2 * LEASE_SECONDS)
-    assert 'where a person has leased events, too ("cli-ann@host")?' in await question(backend)
+    assert not await question(backend), "what a person once leased is no work of others"
     await redis.xreadgroup("bot", "worker-1", {TOPIC: ">"}, count=1)
     await anyio.sleep(1.2 * LEASE_SECONDS)
     assert "whose workers are silent now (worker-1)?" in await question(backend)

@@ -31,7 +31,7 @@ from abe_redis.mcp.compat.sdk_line import SDK_2
 from abe_redis.mcp.consent import Consent
 from abe_redis.mcp.lease_calls import LeaseCalls
 from abe_redis.mcp.questions import Question
-from abe_redis.mcp.refusals import protocol_error, sentence
+from abe_redis.mcp.refusals import of_resource, protocol_error, sentence
 from abe_redis.mcp.running_calls import RunningCalls
 from abe_redis.mcp.subscriptions import Queue, Subscriptions
 from abe_redis.mcp.waits import DID_NOT_WAIT, Waits
@@ -157,6 +157,13 @@ class Server(SdkServer):
         from abe_redis.mcp.compat.requests import know_access  # noqa: PLC0415 - stdio needs no web server
 
         know_access(self._lowlevel)
+
+    @override
+    async def read_resource(self, *given: Any, **more: Any) -> Any:
+        try:
+            return await super().read_resource(*given, **more)
+        except Exception as error:  # noqa: BLE001 - whatever the SDK made of it
+            raise of_resource(error) from None
 
     def offer_resource(self, function: Tool, uri: str, *, title: str, description: str) -> None:
         """Register a text resource under a URI or a template of URIs, whose variables are its parameters."""

@@ -37,6 +37,15 @@ class ToolSet:
         self._operations = operations
         self._permissions = permissions
 
+    def _check_there(self, result: ReadResult, named: str | None) -> None:
+        """Refuse what a call named and what is not there; a default may be still to come.
+
+        Raises:
+            RequestError: The stream, or the event that was looked for, is not there.
+        """
+        if result.missing and named is not None:
+            raise RequestError(result.note)
+
     async def _fitted(
         self, result: ReadResult, payload: Payload, max_chars: int
     ) -> tuple[CallToolResult, AgentRead]:

@@ -87,6 +87,7 @@ class LeasingTools(ToolSet):
             wait_seconds=wait_seconds,
             max_chars=None,
         )
+        self._check_there(result, stream)
         if left_out := (ids or ())[most:]:
             result.note += f" {len(left_out)} ids do not fit into max_chars and were left out."
         not_shown = {one.id for one in result.events}

@@ -149,6 +149,7 @@ class ReadingTools(ToolSet):
                 max_chars=None,
                 **asked,
             )
+        self._check_there(result, event_id or stream)
         return (await self._fitted(result, payload, max_chars))[0]
 
     async def count_events(
@@ -156,7 +157,7 @@ class ReadingTools(ToolSet):
         by: Annotated[
             Literal["type", "user", "channel", "thread", "hour", "day", "reason", "group"],
             Field(description="What to count by; reason and group are those of dead letters."),
-        ],
+        ] = "type",
         stream: Stream = None,
         event_type: Type = None,
         channel: Channel = None,
