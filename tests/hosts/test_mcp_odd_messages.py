@@ -44,6 +44,22 @@ def test_a_number_that_is_none_is_refused(version: str, start: Start, server: Se
 
 
 @pytest.mark.parametrize("version", NEWEST)
+def test_a_method_that_is_unknown_is_refused_with_a_line_in_the_log_at_most(
+    version: str, start: Start, redis_url: str
+) -> None:
+    child = start(environments.mcp_sdk(version), *SERVE, variables={"REDIS_URL": redis_url}, forked=True)
+    raw = Raw(child)
+    answer = raw.ask("no/such")
+    assert answer["code"] in {-32602, -32601}
+    child.close_stdin()
+    assert child.wait() == 0
+    assert child.stderr.count("\n") <= 1
+    assert "validation error" not in child.stderr
+    if child.stderr:
+        assert "Refused a request of the client: the protocol has no method 'no/such', or not" in child.stderr
+
+
+@pytest.mark.parametrize("version", NEWEST)
 def test_a_client_is_answered_whatever_is_nested_how_deeply(
     version: str, connect: Callable[..., Client], server: Server, redis_url: str
 ) -> None:

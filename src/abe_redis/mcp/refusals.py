@@ -1,6 +1,7 @@
 """Failures in words for a model: a sentence, alone or in an error of the protocol."""
 
 import logging
+import re
 from typing import Any
 
 from abe_redis.errors import AbeRedisError
@@ -43,9 +44,28 @@ def of_resource(error: Exception) -> Exception:
 
 
 def keep_refusals_out_of_the_log() -> None:
-    """Let the SDK log no traceback of what a resource refuses: whoever asks is told, and may ask often."""
+    """Let the SDK log no traceback of what a resource refuses: whoever asks is told, and may ask often.
+
+    Of a request that no method of the protocol fits, 1.x logs what is wrong with it as each of them, by the
+    root logger.
+    """
     for name in ("mcp.server.fastmcp.server", "mcp.server.mcpserver.server"):
         logging.getLogger(name).addFilter(_is_no_refusal)
+    logging.getLogger().addFilter(_shorten_misfit)
+
+
+_MISFIT = re.compile(r"Failed to validate (request|notification): \d+ validation errors? for ")
+_AS_EACH = re.compile(r"\[type=literal_error, input_value=('[^'\n]{1,100}'), ")
+
+
+def _shorten_misfit(record: logging.LogRecord) -> bool:
+    if isinstance(record.msg, str) and (misfit := _MISFIT.match(record.msg)):
+        method = _AS_EACH.search(record.msg)
+        record.msg, record.args = (
+            "Refused a %s of the client: the protocol has no method %s, or not with these parameters.",
+            (misfit[1], method[1] if method else "of this name"),
+        )
+    return True
 
 
 def _is_no_refusal(record: logging.LogRecord) -> bool:
