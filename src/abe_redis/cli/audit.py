@@ -43,13 +43,15 @@ def _listed(values: list[object], unlisted: object) -> str:
 
 async def _changes(scope: "Scope", *, stream: str | None, **which: Any) -> "AuditResult":  # noqa: ANN401
     """The changes; a stream of which there is none has to exist, since it may be mistyped."""
+    from abe_redis.operations import topics  # noqa: PLC0415
     from abe_redis.operations.audit import changes  # noqa: PLC0415
 
     result = await changes(scope, stream=stream, **which)
     if stream is not None and not result.changes:
         name = scope.allowed(stream)
         async with scope.redis(f"looking for {name!r}") as redis:
-            await scope.check_known(redis, name)
+            if not await topics.streams(redis, scope.patterns, name):
+                await scope.check_known(redis, name)
     return result
 
 
@@ -64,7 +66,9 @@ def audit(
         str | None,
         typer.Option(help="Only changes by those whose name contains this, as in mcp- for agents."),
     ] = None,
-    stream: Annotated[str | None, typer.Option("--stream", "-s", help="Only changes to this stream.")] = None,
+    stream: Annotated[
+        str | None, typer.Option("--stream", "-s", help="Only changes to this stream and its partitions.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Show the changes that people and agents made, the newest first: when, from where, what and by whom.

@@ -40,7 +40,7 @@ async def changes(
         count: How many at most.
         since: Only from this point on, as people write it.
         who: Only by those whose name contains this.
-        stream: Only to this stream.
+        stream: Only to this stream, and to the partitions of its topic.
         is_shown: Which of these the caller may see.
 
     Raises:
@@ -62,7 +62,7 @@ async def changes(
                 if ids.order(entry.id) < ids.order(first):  # what was recorded before it is older, too
                     return AuditResult(changes=found.changes)
                 is_older = recorded_at(entry) < ids.order(first)[0]
-                if is_older or (who or "") not in one.who or (stream and stream not in streams_of(one)):
+                if is_older or (who or "") not in one.who or not _concerns(one, stream):
                     continue
                 if not is_shown(one):
                     continue
@@ -72,6 +72,11 @@ async def changes(
                     return AuditResult(changes=found.changes)
                 found.add(one)
     return AuditResult(changes=found.changes)
+
+
+def _concerns(one: Change, stream: str | None) -> bool:
+    """Whether a change was about a stream or about a partition of its topic; None is any."""
+    return stream is None or any(stream in {name, names.topic_of(name)} for name in streams_of(one))
 
 
 def streams_of(one: Change) -> set[str]:

@@ -25,15 +25,17 @@ class Searching(Reading):
 
         Args:
             event_id: The id that Slack or the publisher gave it, or the id of its entry.
-            stream: Where to look; by default in all streams.
+            stream: Where to look: a stream, or a topic with its partitions; by default in all streams.
         """
         self.agent_leases.touch()
         check_range("The length of event_id", len(event_id), 1, MAX_EVENT_ID)
         name = None if stream is None else self._scope.consumable(stream)
         async with self._scope.redis(f"looking for {event_id!r}") as redis:
-            if name is not None:
+            patterns = self._scope.patterns
+            if name is None:
+                streams = await existing(redis, patterns)
+            elif not (streams := await topics.streams(redis, patterns, name)):
                 await self._scope.check_exists(redis, name)
-            streams = [name] if name is not None else await existing(redis, self._scope.patterns)
             if not streams:
                 raise RequestError(await self._scope.choice(redis))
             async with self._scope.limits.turn():
@@ -174,7 +176,7 @@ class Searching(Reading):
         """The events that this caller holds, in all groups, in the order of their ids.
 
         Args:
-            stream: Only of this one.
+            stream: Only of this one, and of the partitions of its topic.
             count: How many events at most; 1 to 100, and more only to name all of one id.
             start: Only those behind this id.
         """
@@ -182,8 +184,9 @@ class Searching(Reading):
         check_range("count", count, 1, MAX_COUNT)
         first = (0, 0) if start is None else ids.order(check_id("start", start))
         name = None if stream is None else self._scope.allowed(stream)
+        every = self.agent_leases.every()
         held = sorted(
-            (one for one in self.agent_leases.every() if name in {None, one.stream}),
+            (one for one in every if name in {None, one.stream, names.topic_of(one.stream)}),
             key=lambda one: ids.order(one.id),
         )
         behind = [one for one in held if ids.order(one.id) > first]

@@ -134,6 +134,23 @@ def test_a_refusal_of_a_topic_that_is_only_partitions_offers_the_command_that_wa
         assert ("add --create-stream" in told) == (line.split()[1] in {"create", "pause"})
 
 
+def test_an_event_and_the_changes_of_a_topic_are_searched_in_its_partitions_too(
+    redis: redis_py.Redis,
+) -> None:
+    entry_id = "1732000000000-0"
+    for part, event_id in ((PARTS[1], "Ev7"), (f"{ONLY_PARTS}:p1", "Ev8")):
+        redis.xadd(part, {"data": json.dumps({"event_id": event_id, "type": "message"})}, id=entry_id)
+    for sought in ("Ev7", entry_id):
+        assert f"stream {PARTS[1]}" in run("read", TOPIC, "--event-id", sought)
+    assert "No event" in run("read", PARTS[0], "--event-id", entry_id, code=1)
+    assert f"stream {ONLY_PARTS}:p1" in run("read", ONLY_PARTS, "--event-id", "Ev8")
+    run("group", "pause", PARTS[1], "bot")
+    assert PARTS[1] in run("audit", "--stream", TOPIC)
+    assert "No change" in run("audit", "--stream", ONLY_PARTS)
+    assert "No change" in run("audit", "--stream", PARTS[0])
+    assert "does not exist" in run("audit", "--stream", "slack:mistyped", code=1)
+
+
 def test_erase_of_a_topic_takes_its_partitions_with_it(redis: redis_py.Redis) -> None:
     for topic, number in ((TOPIC, 3), (ONLY_PARTS, 2)):
         streams = asked("erase", "--user", "U061F7AUR", "--stream", topic, "--yes")["streams"]
