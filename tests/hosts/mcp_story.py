@@ -18,8 +18,8 @@ EVENT = {
 WHOLE = {name: value for name, value in EVENT.items() if name != "untrusted_text"} | {
     "untrusted_payload": {name: value for name, value in ENVELOPE.items() if name != "token"}
 }
-LEASED = EVENT | {"deliveries": 1}
-PENDING = LEASED | {"state": "held", "holder": "<server>", "held_seconds": "<number>", "yours": True}
+LEASED = EVENT | {"deliveries": 1, "yours": True}
+PENDING = LEASED | {"state": "held", "holder": "<server>", "held_seconds": "<number>"}
 STREAM = {
     "stream": TOPIC,
     "length": 1,

@@ -52,7 +52,7 @@ def ack(
                 stream=stream, group=group, ids=ids, consumer=consumer, force=force
             )
         )
-    text = f"{len(result.acked)} acknowledged.{_beside(consumer)}"
+    text = f"{len(result.acked)} acknowledged.{_beside(consumer) if result.acked else ''}"
     error = _not_settled(result)
     if result.free:
         look = _command("read", result.stream, [], result.group, None)
@@ -110,7 +110,7 @@ def release(
     whose = "Its" if len(result.released) == 1 else "Their"
     when = f" {whose} next delivery is in {delay}." if delay_seconds and result.released else ""
     free = f" Free already: {plain(', '.join(result.free))}." if result.free else ""
-    text = f"{len(result.released)} given back.{when}{free}{_beside(consumer)}"
+    text = f"{len(result.released)} given back.{when}{free}{_beside(consumer) if result.released else ''}"
     show(result, text, as_json=as_json, error=_not_settled(result))
 
 

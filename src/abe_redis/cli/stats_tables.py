@@ -98,7 +98,7 @@ def _print_fitting(console: Console, table: Table, lines: Iterable[str]) -> None
 def _stream_line(one: StreamStats) -> str:
     return (
         f"{plain(one.stream)}: {one.health}; {count(one.length, 'entry', 'entries')}, "
-        f"{count(len(one.groups), 'group')}, {_pending(one)} pending, "
+        f"{count(len(one.groups), 'group')}, pending {_pending(one)}, "
         f"lag {_lag(one)}, {one.dead_letters} dead"
     )
 
@@ -108,7 +108,7 @@ def _consumer_line(each: _Consumer) -> str:
     holds = f", holds {one.holds} for {duration(one.held_seconds or 0)}" if one.holds else ""
     return (
         f"{plain(one.name)} of {plain(each.group)} on {plain(each.stream)}: {_state(one)}; "
-        f"{pending(one.pending, one.postponed)} pending{holds}"
+        f"pending {pending(one.pending, one.postponed)}{holds}"
     )
 
 

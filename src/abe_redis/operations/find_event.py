@@ -151,7 +151,7 @@ class _Looking:
         is_certain = is_certain or all(one.state not in _SETTLED for one in states)
         if not (fields and first_id == entry_id) and not await peek.entry(self.redis, self.stream, first_id):
             for state in states:
-                if state.state in {*_SETTLED, "undelivered"} and state.redriven_as is None:
+                if state.state in {"done", "passed", "undelivered"} and state.redriven_as is None:
                     state.state = "gone"
         return states, is_certain
 

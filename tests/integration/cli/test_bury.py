@@ -73,6 +73,7 @@ def test_what_a_burial_passes_over_is_said_and_nobody_seems_to_have_had_it(redis
         "still_postponed": [],
         "buried": [IDS[3]],
         "not_held": [],
+        "free": [],
         "unknown": [],
         "also": [],
         "passed_over": 0,

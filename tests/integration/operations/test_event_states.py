@@ -141,16 +141,23 @@ async def test_the_group_of_a_worker_has_begun_at_the_beginning(
 
 
 async def test_an_erased_event_is_not_called_done(
-    agent: Operations, ask: Ask, redis_url: str, monkeypatch: pytest.MonkeyPatch, redis: Redis
+    agent: Operations,
+    ask: Ask,
+    redis_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    redis: Redis,
+    make_backend: MakeBackend,
 ) -> None:
     monkeypatch.setenv("REDIS_URL", redis_url)
     await fill(agent, 3)
     for name in ("begun", "young"):
         await redis.xgroup_create(TOPIC, name, "0")
+    await Groups(Scope(make_backend(), origin="cli")).create(TOPIC, "late", start="now")
     await agent.lease(group="begun", count=3)
     assert run_command("erase", "--user", "U1", "--yes").returncode == 0
     found = await agent.find_event("Ev1")
-    assert {one.group: one.state for one in found.handled} == {"begun": "gone", "young": "gone"}
+    states = {one.group: one.state for one in found.handled}
+    assert states == {"begun": "gone", "young": "gone", "late": "skipped"}
     assert "somebody erased it, whether it was finished or not" in found.note
     said = text_of(await ask("read_stream", event_id="Ev1"))
     assert 'Group "young": does not have it: it finished it, or it was removed before that.' in said
