@@ -7,11 +7,10 @@ from redis.asyncio import Redis
 from abe_redis.runtime.plurals import count
 from abe_redis.runtime.shell import command, option
 from abe_redis.streams import dead, dead_fields, ids, manage, names, peek
-from abe_redis.streams.page_size import PageSize
 
 MOST = 20_000
 """Entries after which counting stops."""
-_PAGE, _MOST_LETTERS = 200, 10_000
+_PAGE, _MOST_LETTERS, _MOST_BYTES = 200, 10_000, 16 * 1024 * 1024
 _FIRST = "0-0"
 
 
@@ -65,20 +64,17 @@ async def letters_in(redis: Redis, stream: str, group: str, first: str, last: st
         last: The last id, or `+`.
     """
     begin, end = (_FIRST if first == "-" else first), (ids.LAST if last == "+" else _whole(last))
-    found = dict[str, set[str]]()
-    pages, after, looked_at = PageSize(_PAGE), None, 0
-    while looked_at < _MOST_LETTERS and not pages.is_spent():
-        asked = pages.count
-        source = names.dead_letters(stream)
-        page = await peek.entries(redis, source, after=after, count=asked, order="newest")
+    found, looked_at = dict[str, set[str]](), 0
+    async for page in peek.pages(
+        redis, names.dead_letters(stream), size=_PAGE, order="newest", most_bytes=_MOST_BYTES
+    ):
         for letter in page:
             if letter.fields.get(dead_fields.GROUP) == group.encode():
                 first_id, *others = _event_ids(letter)
                 found.setdefault(first_id, set()).update([first_id, *others])
-        if len(page) < asked:
+        looked_at += len(page)
+        if looked_at >= _MOST_LETTERS:
             break
-        after, looked_at = page[-1].id, looked_at + len(page)
-        pages.note(letter.fields for letter in page)
     number = 0
     for one in found.values():
         within = [each for each in one if ids.order(begin) <= ids.order(each) <= ids.order(end)]

@@ -128,23 +128,31 @@ async def entry(redis: Redis, stream: str, entry_id: str) -> Entry | None:
 
 
 async def pages(
-    redis: Redis, stream: str, *, size: int, after: str | None = None
+    redis: Redis,
+    stream: str,
+    *,
+    size: int,
+    after: str | None = None,
+    order: Order = "oldest",
+    most_bytes: int = sys.maxsize,
 ) -> AsyncIterator[list[Entry]]:
-    """Entries behind an id, the oldest first, some at a time; removing them meanwhile does no harm.
+    """Entries behind an id, some at a time; removing them meanwhile does no harm.
 
     Args:
         redis: The client.
         stream: The stream.
         size: Most entries of a page; it has fewer when these are large.
         after: The id.
+        order: Which come first.
+        most_bytes: Bytes of all pages after which there are no more.
     """
-    pages = PageSize(size, most_bytes=sys.maxsize)
-    while page := await entries(redis, stream, after=after, count=(asked := pages.count), order="oldest"):
+    pages = PageSize(size, most_bytes=most_bytes)
+    while page := await entries(redis, stream, after=after, count=(asked := pages.count), order=order):
         yield page
-        if len(page) < asked:
+        pages.note(entry.fields for entry in page)
+        if len(page) < asked or pages.is_spent():
             return
         after = page[-1].id
-        pages.note(entry.fields for entry in page)
 
 
 async def wait(redis: Redis, stream: str, *, after: str, count: int, seconds: float) -> list[Entry]:
