@@ -9,7 +9,6 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from abe_redis.cli.early_end import at_interrupt, at_sigterm, begin
 from abe_redis.errors import (
     AbeRedisError,
     InvalidArgumentError,
@@ -18,6 +17,7 @@ from abe_redis.errors import (
     SettingsError,
 )
 from abe_redis.runtime.collector import idle_during_imports
+from abe_redis.runtime.early_end import at_interrupt, at_sigterm, begin
 from abe_redis.runtime.exception_groups import distinct, equal_failures_as_one
 
 if TYPE_CHECKING:
@@ -60,6 +60,11 @@ def main() -> None:
     try:
         with equal_failures_as_one():
             _run(app)
+    except KeyboardInterrupt:  # while typer builds the commands
+        from abe_redis.cli.failure import end_interrupted  # noqa: PLC0415
+
+        end_interrupted()
+        raise SystemExit(INTERRUPTED) from None
     except AbeRedisError as error:
         _end([error])
     except BaseExceptionGroup as several:  # several tasks failed, most of them for the same reason

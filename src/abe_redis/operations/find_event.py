@@ -12,6 +12,7 @@ from abe_redis.client import optional_commands
 from abe_redis.events import codec, identity
 from abe_redis.events.codec import Fields
 from abe_redis.operations import event_views
+from abe_redis.operations.checks import check_id
 from abe_redis.operations.payload_size import Room
 from abe_redis.schemas import GroupState, ReadResult
 from abe_redis.streams import brief, dead, dead_fields, ids, names, peek, standings
@@ -34,7 +35,7 @@ async def find(redis: Redis, streams: Sequence[str], event_id: str, *, lease_sec
     """Find an event, and its state in each group.
 
     An id that deduplication remembers leads to the event at once. Any other id is searched among the newest
-    entries.
+    entries; what no event has as its id may be that of an entry in a short form, as `ack` takes it.
 
     Args:
         redis: The client.
@@ -46,17 +47,12 @@ async def find(redis: Redis, streams: Sequence[str], event_id: str, *, lease_sec
         entry_id = await _entry_id(redis, stream, event_id)
         entry = None if entry_id is None else await peek.entry(redis, stream, entry_id)
         if entry_id is not None and (entry is not None or not _is_entry_id(event_id)):
-            view = event_views.view(entry_id, entry.fields if entry else None)
-            Room(1).bound(view)
-            looking = _Looking(redis, stream, lease_seconds)
-            handled, is_certain = await looking.handled(entry_id, entry.fields if entry else {})
-            note = "Nothing was changed." if entry else await _gone(redis, stream, entry_id)
-            if not is_certain:
-                note += f" Whether it was redriven is known of the {_NEWEST:,} newest entries only."
-            view.stream = stream
-            result = ReadResult(stream=stream, mode="peek", events=[view], handled=handled, note=note)
-            result.length, result.groups = await brief.brief(redis, stream)
-            return result
+            return await _found(redis, stream, entry_id, entry, lease_seconds)
+    if not _is_entry_id(event_id) and ids.is_id(event_id, complete=False):  # and no publisher's id
+        entry_id = check_id("The id", event_id)
+        for stream in streams:
+            if (entry := await peek.entry(redis, stream, entry_id)) is not None:
+                return await _found(redis, stream, entry_id, entry, lease_seconds)
     where = f"in {streams[0]!r}" if len(streams) == 1 else f"in any of the {len(streams)} streams"
     return ReadResult(
         stream=streams[0] if len(streams) == 1 else "",
@@ -66,6 +62,23 @@ async def find(redis: Redis, streams: Sequence[str], event_id: str, *, lease_sec
         note=f"No event of the id {event_id!r} is remembered {where}, nor is it among the {_NEWEST:,} "
         "newest.",
     )
+
+
+async def _found(
+    redis: Redis, stream: str, entry_id: str, entry: peek.Entry | None, lease_seconds: float
+) -> ReadResult:
+    """The answer about an event; of one that is not in the stream any more, only its id is known."""
+    view = event_views.view(entry_id, entry.fields if entry else None)
+    Room(1).bound(view)
+    looking = _Looking(redis, stream, lease_seconds)
+    handled, is_certain = await looking.handled(entry_id, entry.fields if entry else {})
+    note = "Nothing was changed." if entry else await _gone(redis, stream, entry_id)
+    if not is_certain:
+        note += f" Whether it was redriven is known of the {_NEWEST:,} newest entries only."
+    view.stream = stream
+    result = ReadResult(stream=stream, mode="peek", events=[view], handled=handled, note=note)
+    result.length, result.groups = await brief.brief(redis, stream)
+    return result
 
 
 async def _entry_id(redis: Redis, stream: str, event_id: str) -> str | None:

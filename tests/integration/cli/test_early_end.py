@@ -20,6 +20,24 @@ main()
 """
 
 
+INTERRUPTED = "Interrupted before it had started; nothing was done."
+
+
+@pytest.mark.parametrize("when", ["abe_redis.cli", "abe_redis.errors", "typing", "typer"])
+@pytest.mark.parametrize("as_json", [False, True])
+def test_ctrl_c_while_it_imports_is_a_sentence(when: str, *, as_json: bool) -> None:
+    """From the first import on that its entry point makes: it comes before all that take long."""
+    script = SCRIPT.replace("abe_redis.cli.app", when).replace("SIGTERM", "SIGINT")
+    script = script.replace("from abe_redis.cli import main", "from abe_redis.__main__ import main")
+    ended = subprocess.run(
+        [sys.executable, "-S", "-c", f"import sys; sys.path = {sys.path}\n{script}", "stats"]
+        + ["--json"] * as_json,
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (ended.returncode, ended.stderr) == (130, f"abe-redis: {INTERRUPTED}\n")
+    assert ended.stdout == (f'{{"error": "{INTERRUPTED}"}}\n' if as_json else "")
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="no signals to wait for")
 @pytest.mark.parametrize(
     ("command", "code"),

@@ -81,6 +81,40 @@ def test_a_change_in_steps_says_how_much_is_done(capsys: pytest.CaptureFixture[s
     assert capsys.readouterr().err == f"{WORDS} while redriving: 200 done, and perhaps some more.\n"
 
 
+CHANGES = (
+    "dead bury slack_events 1-0 --group g --reason x",
+    "ack slack_events 1-0 --group g",
+    "release slack_events 1-0 --group g",
+    "group create slack_events g",
+    "group reset slack_events g --from now",
+    "group replay slack_events g --from 1h",
+    "group remove slack_events g",
+    "group pause slack_events g",
+    "group resume slack_events g",
+)
+"""Those in one step; nobody knows whether Redis had done it."""
+
+
+@pytest.mark.parametrize("line", [*CHANGES, "group reset slack_events g --from now --dry-run", "stats"])
+def test_a_change_in_one_step_says_that_it_may_be_done(line: str) -> None:
+    script = f"""
+import sys
+import anyio
+from abe_redis.cli import main
+
+def interrupt(*_, **__):
+    raise KeyboardInterrupt
+
+anyio.run = interrupt
+sys.argv = ["abe-redis", *{line.split()!r}, "--json"]
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    said = failure.MAY_BE_DONE if line in CHANGES else "Interrupted."
+    assert (done.returncode, done.stderr) == (130, f"abe-redis: {said}\n")
+    assert json.loads(done.stdout) == {"error": said}
+
+
 @pytest.mark.usefixtures("not_under_nohup")
 def test_a_script_reads_where_to_continue(server: Server, redis_url: str, tmp_path: Path) -> None:
     child = Child(

@@ -26,6 +26,17 @@ def redis(server: Server, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> re
     return client
 
 
+def test_the_id_of_an_entry_may_be_as_short_as_elsewhere_unless_an_event_has_it(
+    redis: redis_py.Redis,
+) -> None:
+    redis.xadd("slack:other", {"data": json.dumps(said(9))}, id="17-1")
+    for given, entry_id in {"1732000000002": "1732000000002-0", "17-1": "17-1"}.items():
+        assert run_command("read", "--event-id", given).stdout.startswith(f"{entry_id}  "), given
+    redis.xadd("slack:other", {"data": json.dumps(said(10) | {"event_id": "1732000000002"})}, id="18-0")
+    assert run_command("read", "--event-id", "1732000000002").stdout.startswith("18-0  ")
+    assert run_command("read", "--event-id", "1732000000009").returncode == 1
+
+
 @pytest.mark.parametrize("where", [[], [TOPIC]])
 def test_an_event_is_found_by_either_id_with_the_state_of_each_group(
     redis: redis_py.Redis, where: list[str]
@@ -96,7 +107,8 @@ def test_what_is_not_there_is_said(redis: redis_py.Redis) -> None:
         (["--group", "bot"], "combine it only with a stream and --json"),
         (["--follow"], "combine it only with a stream and --json"),
         (["--event-type", "message", "--since", "2h"], "leave out --event-type, --since"),
-        (["--event-id", ""], "it is empty"),
+        (["--event-id", "Ev2"], "it is given more than once"),
+        (["--contains", ""], "it is empty"),
     ],
 )
 def test_what_cannot_be_combined_is_refused(redis: redis_py.Redis, more: list[str], says: str) -> None:
