@@ -160,3 +160,16 @@ async def listed(redis: Redis, stream: str, *ids: str) -> None:
     await redis.hdel(names.records(stream), "known g")
     await record_progress(redis, [stream], "g")
     assert await redis.hlen(names.pending(stream, "g")) == 1
+
+
+@pytest.mark.parametrize("how", ["own", "by_hand"])
+async def test_by_its_name_a_consumer_acks_nothing_that_was_given_back(commands: Redis, how: str) -> None:
+    ids = await hold(commands, A, 3, by="me")
+    for one in ids[:2]:
+        assert await release.postpone(commands, A, "g", "me", one, delay_seconds=0) == "done"
+    named: dict[str, Any] = {how: True}
+    entries = [(A, one) for one in ids]
+    assert await acks.ack(commands, "g", "me", entries, **named) == ["not_held", "not_held", "done"]
+    assert await acks.ack(commands, "g", "me", entries[:1], **named) == ["not_held"]
+    assert {row[0] for row in (await rows(commands, A)).values()} == {names.NOBODY.decode()}
+    assert await acks.ack(commands, "g", "me", entries[:1]) == ["done"], "it may not know that yet"
