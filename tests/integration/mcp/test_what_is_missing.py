@@ -39,7 +39,7 @@ async def test_a_stream_that_is_named_and_does_not_exist_is_an_error(
     )
 
 
-@pytest.mark.parametrize(("tool", "arguments"), CALLS)
+@pytest.mark.parametrize(("tool", "arguments"), [one for one in CALLS if "event_id" not in one[1]])
 async def test_a_topic_with_partitions_is_an_error_where_one_has_to_be_named(
     ask: Ask, tool: str, arguments: dict[str, Any]
 ) -> None:
@@ -49,6 +49,11 @@ async def test_a_topic_with_partitions_is_an_error_where_one_has_to_be_named(
 @pytest.mark.parametrize(("tool", "arguments"), OF_A_TOPIC)
 async def test_what_takes_partitions_together_does_so(ask: Ask, tool: str, arguments: dict[str, Any]) -> None:
     assert "slack:parts:p1" in text_of(await ask(tool, stream="slack:parts", **arguments))
+
+
+async def test_an_event_is_searched_in_all_partitions_of_a_topic(ask: Ask) -> None:
+    told = await refusal(ask, "read_stream", stream="slack:parts", event_id="Ev9")
+    assert "No event of the id 'Ev9' is remembered in any of the 2 streams" in told
 
 
 async def test_an_event_that_is_not_there_is_an_error_and_an_empty_answer_is_none(ask: Ask) -> None:
