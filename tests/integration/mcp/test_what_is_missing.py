@@ -13,13 +13,13 @@ CALLS: list[tuple[str, dict[str, Any]]] = [
     ("read_stream", {"dead": True}),
     ("read_stream", {"waiting": True}),
     ("read_stream", {"pending": True, "group": "bot"}),
-    ("read_stream", {"event_id": "Ev9"}),
     ("lease_events", {"group": "bot"}),
     ("lease_events", {"group": "bot", "ids": ["1795900976322-7"]}),
     ("ack", {"group": "bot", "ids": ["1795900976322-7"]}),
     ("release", {"group": "bot", "ids": ["1795900976322-7"]}),
     ("redrive", {}),
 ]
+BY_ID: tuple[str, dict[str, Any]] = ("read_stream", {"event_id": "Ev9"})
 OF_A_TOPIC: list[tuple[str, dict[str, Any]]] = [("stream_stats", {}), ("count_events", {})]
 
 
@@ -30,7 +30,7 @@ async def ask(make_backend: MakeBackend, redis: Redis) -> Ask:
     return asking(server(make_backend(redis_stream_patterns="slack_events,slack:*")))
 
 
-@pytest.mark.parametrize(("tool", "arguments"), CALLS + OF_A_TOPIC)
+@pytest.mark.parametrize(("tool", "arguments"), [*CALLS, BY_ID, *OF_A_TOPIC])
 async def test_a_stream_that_is_named_and_does_not_exist_is_an_error(
     ask: Ask, tool: str, arguments: dict[str, Any]
 ) -> None:
@@ -60,6 +60,9 @@ async def test_an_event_that_is_not_there_is_an_error_and_an_empty_answer_is_non
     for call in ({}, {"dead": True}, {"waiting": True}):
         assert "does not exist (yet)" in text_of(await ask("read_stream", **call)), "nobody has named it"
     assert "No event of the id 'Ev9'" in await refusal(ask, "read_stream", event_id="Ev9")
+    assert "in any of the 2 streams" in await refusal(
+        ask, "read_stream", event_id="Ev9", stream="slack:parts"
+    )
     await ask("publish_event", payload=said(1))
     assert "No event of the id 'Ev9'" in await refusal(ask, "read_stream", event_id="Ev9", stream=TOPIC)
     assert "has no dead letters" in text_of(await ask("read_stream", stream=TOPIC, dead=True))
