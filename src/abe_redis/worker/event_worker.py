@@ -276,12 +276,13 @@ class EventWorker(HandlingTasks):
         Returns:
             The outcome. If the decision cannot be carried out, the event is delivered again.
         """
+        event = held.event  # which a command that fails may have closed
         try:
             match decision:
                 case Retry(delay, counts):
-                    await held.event.nack(delay=delay, reason=why, counted=counts)
+                    await event.nack(delay=delay, reason=why, counted=counts)
                 case Bury(reason):
-                    await held.event.bury(reason=reason)
+                    await event.bury(reason=reason)
                     return "buried"
                 case Drop():
                     member.finish(held)
@@ -292,6 +293,6 @@ class EventWorker(HandlingTasks):
             is_buried = isinstance(decision, Bury) and held.is_let_go
             what = "buried" if is_buried else "delivered again"
             when = " when Redis answers again" if held.is_let_go else ""
-            _LOG.warning("%s The event is %s%s.", failure, what, when, extra=of_event(held.event))
+            _LOG.warning("%s The event is %s%s.", failure, what, when, extra=of_event(event))
             return "buried" if is_buried else "retried"
         return "retried"

@@ -16,6 +16,7 @@ import anyio.abc
 from abe_redis.cli.demo import agent, bolt, slack, stage, workers
 from abe_redis.cli.demo.terminal import DemoError, Story
 from abe_redis.cli.demo.worker import GROUP, LONG_TASK
+from abe_redis.cli.failure import interrupted
 from abe_redis.errors import AbeRedisError
 
 STREAM = "slack_events"
@@ -54,7 +55,7 @@ async def _play_until_a_signal(show: "Play") -> int:
         sys.stderr.write(f"abe-redis: {failures[0]}\n")
         return 1
     if came and not show.complete:
-        sys.stderr.write("abe-redis: Interrupted; everything that the demo had started was ended.\n")
+        interrupted("Interrupted; everything that the demo had started was ended.")
         return 128 + came[0]
     return 0
 
