@@ -71,16 +71,19 @@ async def test_a_host_and_an_origin_are_names_with_a_port_and_nothing_else() -> 
 def test_calls_that_wait_take_few_connections(version: str, door: OpenDoor, redis_url: str) -> None:
     tally, served = Tally(f"taking connections with waiting calls, SDK {version}"), door(version)
     agents = [served.agent(f"agent-{number}") for number in range(12)]
-    call = {"name": "read_stream", "arguments": {"stream": "slack:quiet", "wait_seconds": 20}}
     answers: list[str] = []
     most = 0
 
-    async def wait(number: int, http_client: httpx.AsyncClient) -> None:
+    async def called(number: int, stream: str, http_client: httpx.AsyncClient) -> str:
+        call = {"name": "read_stream", "arguments": {"stream": stream, "wait_seconds": 20}}
         message = {"jsonrpc": "2.0", "id": number, "method": "tools/call", "params": call}
         answered = await http_client.post(
             "/mcp", json=message, headers={"mcp-session-id": agents[number % 12].session}
         )
-        answers.append(answered.text)
+        return answered.text
+
+    async def wait(number: int, http_client: httpx.AsyncClient) -> None:
+        answers.append(await called(number, "slack:quiet", http_client))
 
     async def play() -> None:
         nonlocal most
@@ -89,14 +92,18 @@ def test_calls_that_wait_take_few_connections(version: str, door: OpenDoor, redi
             httpx.AsyncClient(base_url=served.url, headers=BOTH, limits=limits, timeout=PATIENCE) as client,
             anyio.create_task_group() as tasks,
         ):
-            for number in range(WAITS):
-                tasks.start_soon(wait, number + 10, client)
             with redis.Redis.from_url(redis_url) as watching, anyio.fail_after(PATIENCE):
+                watching.xgroup_create("slack:quiet", "workers", mkstream=True)
+                for number in range(WAITS):
+                    tasks.start_soon(wait, number + 10, client)
                 while len(answers) < WAITS - 32:
                     most = max(most, len(watching.client_list()))
                     await anyio.sleep(0.05)
                 at_once = sum("did not wait" in one for one in answers)
                 assert at_once == len(answers) == WAITS - 32
+                absent = await called(WAITS + 10, "slack:absent", client)
+                assert "does not exist" in absent
+                assert "did not wait" in absent
                 watching.xadd("slack:quiet", {"data": "{}"})  # which ends the waits
 
     anyio.run(play)

@@ -274,7 +274,12 @@ class Server(SdkServer):
             AGREED.set(agreed)
         with self._waits.bounded(CALLER.get(), arguments) as did_not_wait:
             async with progress.reported(here, arguments):
-                answered = await super().call_tool(name, arguments, *context)
+                try:
+                    answered = await super().call_tool(name, arguments, *context)
+                except ToolError as error:
+                    if did_not_wait and isinstance(error.__cause__, RequestError):
+                        raise RequestError(f"{error.__cause__} {DID_NOT_WAIT}") from None
+                    raise
         return _with_words(answered, DID_NOT_WAIT) if did_not_wait else answered
 
     def _checked(self, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
