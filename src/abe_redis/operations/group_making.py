@@ -129,3 +129,11 @@ def offer(stream: str, group: str, *, how: str | None, whose: str, destroyed: bo
 
 def _exists(stream: str, group: str) -> RequestError:
     return RequestError(f"The stream {stream!r} has a group {group!r} already; move it with reset.")
+
+
+def not_removed(stream: str, group: str, left: manage.Unfinished) -> RequestError:
+    """Why a group is not removed: it has unfinished events."""
+    return RequestError(
+        f"Group {group!r} of {stream!r} has {both_counts(left)}; it was not removed. "
+        "Let its consumers finish, or force it (--force), which gives them up."
+    )

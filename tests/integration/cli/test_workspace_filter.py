@@ -64,6 +64,6 @@ def test_a_word_that_is_no_id_of_a_workspace_is_answered() -> None:
         "'acme' is no workspace id of Slack's, such as T061EG9R6" in run("read", "--workspace", "acme").stdout
     )
     result = run("count", "--workspace", "C061EG9SL")
-    assert result.returncode == 1
+    assert result.returncode == 2
     assert "'C061EG9SL' is no workspace id; give one such as T061EG9R6." in result.stderr
     assert "Did you mean --workspace?" in run("read", "--team", "T1").stderr

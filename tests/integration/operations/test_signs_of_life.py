@@ -73,6 +73,40 @@ async def test_a_live_worker_keeps_its_group_after_a_step_forward(
     assert said or not ordered, "it looked silent at least once, while it waited to read"
 
 
+async def test_a_worker_that_finishes_right_after_the_look_keeps_its_group(
+    backend: RedisMessageQueueBackend, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    works = anyio.Event()
+    scope = Scope(backend)
+    look = scope.stats
+
+    async def work(_: Event) -> None:
+        await works.wait()
+
+    async def stats(*arguments: Any) -> Any:
+        seen = await look(*arguments)
+        works.set()
+        await until(is_finished)
+        return seen
+
+    async def is_finished() -> bool:
+        return bool((await redis.xpending(TOPIC, GROUP))["pending"] == 0)
+
+    async def has_begun() -> bool:
+        rows = await redis.xinfo_groups(TOPIC)
+        return bool(rows) and rows[0]["pending"] == 1
+
+    worker = EventWorker(backend, work, group=GROUP)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(worker.run)
+        await until(has_begun)
+        monkeypatch.setattr(scope, "stats", stats)
+        with pytest.raises(RequestError, match="has 1 pending"):
+            await Groups(scope).remove(TOPIC, GROUP)
+        assert [row["name"] for row in await redis.xinfo_groups(TOPIC)] == [GROUP.encode()]
+        await worker.shutdown()
+
+
 async def test_the_group_of_a_killed_worker_is_removed_after_a_wait(
     stepped: SteppedServer,
     backend: RedisMessageQueueBackend,
