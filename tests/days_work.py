@@ -11,6 +11,8 @@ from typing import Any
 from redis.asyncio import Redis
 
 from abe_redis import RedisMessageQueueBackend
+from abe_redis.operations.groups import Groups
+from abe_redis.operations.scope import Scope
 from tests.answer_readers import Reader, Seen
 
 MOST_CALLS, MOST_CHARS = 5, 8000
@@ -56,8 +58,11 @@ async def seed(backend: RedisMessageQueueBackend, redis: Redis) -> None:
         await backend.publish(TOPIC, envelope | noise)
     for name in ("slack:ops", "slack:paused", "slack:quiet"):
         await backend.publish(name, {"type": "message", "channel": "C9", "text": name})
-    await redis.xgroup_create(TOPIC, "workers", "0")
-    await redis.xgroup_create(TOPIC, "audit", "$")
+    for group in ("workers", "audit"):
+        await Groups(Scope(backend)).create(TOPIC, group, start="beginning")
+    read: Any = await redis.xreadgroup("audit", "auditor", {TOPIC: ">"}, count=100)
+    await redis.xack(TOPIC, "audit", *(entry_id for _, rows in read for entry_id, _ in rows))
+    await redis.xgroup_delconsumer(TOPIC, "audit", "auditor")
     await redis.xgroup_create("slack:quiet", "workers", "$")
     await redis.xgroup_create("slack:paused", "workers", "0")
     await redis.hset("abe:groups:{slack:paused}", "paused workers", "1")

@@ -59,12 +59,15 @@ class InPartitions:
         """The partitions in which the same is still to be done, each with what it holds."""
         parts = await topics.partitions(redis, self.scope.patterns, self.stream)
         having = await topics.with_unfinished(redis, parts, self.group)
-        if self.what == "create":
+        left = {part: holds for part, holds in having.items() if await self._concerns(redis, part)}
+        if self.what in {"create", "pause"}:  # a worker makes the group where it is not, from the beginning
             every = await topics.with_unfinished(redis, parts, None)
-            return {part: holds for part, holds in every.items() if part not in having}
-        return {part: holds for part, holds in having.items() if await self._concerns(redis, part)}
+            left |= {part: holds for part, holds in every.items() if part not in having}
+        return {part: left[part] for part in parts if part in left}
 
     async def _concerns(self, redis: Redis, part: str) -> bool:
+        if self.what == "create":
+            return False
         if self.what not in {"pause", "resume"}:
             return True
         return await manage.is_paused(redis, part, self.group) == (self.what == "resume")

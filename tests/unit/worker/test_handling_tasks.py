@@ -21,7 +21,7 @@ STREAM = "slack_events"
 
 
 def held_event(number: int) -> Held:
-    event: Any = SimpleNamespace(id=f"{number}-1", stream=STREAM, origin=None)
+    event: Any = SimpleNamespace(id=f"{number}-1", stream=STREAM, group="g", deliveries=1, origin=None)
     return Held(Leased(STREAM, event.id, {}, 1), (STREAM, event.id), 0.0, opened=event)
 
 
