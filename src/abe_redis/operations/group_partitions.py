@@ -58,16 +58,14 @@ class InPartitions:
     async def _left(self, redis: Redis) -> dict[str, str]:
         """The partitions in which the same is still to be done, each with what it holds."""
         parts = await topics.partitions(redis, self.scope.patterns, self.stream)
-        having = await topics.with_unfinished(redis, parts, self.group)
-        left = {part: holds for part, holds in having.items() if await self._concerns(redis, part)}
-        if self.what in {"create", "pause"}:  # a worker makes the group where it is not, from the beginning
+        if self.what == "create":
+            having = await topics.with_unfinished(redis, parts, self.group)
             every = await topics.with_unfinished(redis, parts, None)
-            left |= {part: holds for part, holds in every.items() if part not in having}
-        return {part: left[part] for part in parts if part in left}
+            return {part: holds for part, holds in every.items() if part not in having}
+        found = await topics.with_unfinished(redis, parts, self.group, lacking_too=self.what == "pause")
+        return {part: holds for part, holds in found.items() if await self._concerns(redis, part)}
 
     async def _concerns(self, redis: Redis, part: str) -> bool:
-        if self.what == "create":
-            return False
         if self.what not in {"pause", "resume"}:
             return True
         return await manage.is_paused(redis, part, self.group) == (self.what == "resume")

@@ -202,7 +202,8 @@ class Groups:
             if of is not None and may_be_read and not force:
                 if of.pending or of.lag:  # a worker may finish them right before the group would be removed
                     raise group_making.not_removed(name, group, manage.Unfinished(of.pending, of.lag or 0))
-                await check_nobody_reads(self._scope, redis, name, of, on_wait=on_wait)
+                async with self._naming_groups(redis, name, group):
+                    await check_nobody_reads(self._scope, redis, name, of, on_wait=on_wait)
                 may_be_read = False
             async with self._naming_groups(redis, name, group):
                 removing = partial(manage.remove, redis, name, group, force=force)

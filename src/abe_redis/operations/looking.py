@@ -207,7 +207,10 @@ class Looking(Caller):
         if is_dead:
             holdings = await topics.with_letters(found.redis, parts)
         else:
-            holdings = await topics.with_unfinished(found.redis, parts, group, idle_too=False)
+            lacking_too = result.mode == "waiting"
+            holdings = await topics.with_unfinished(
+                found.redis, parts, group, idle_too=False, lacking_too=lacking_too
+            )
         if not holdings:
             return ""
         what = "dead letters" if is_dead else "events"

@@ -50,15 +50,16 @@ async def streams(redis: Redis, patterns: Patterns, topic: str) -> list[str]:
 
 
 async def with_unfinished(
-    redis: Redis, parts: Iterable[str], group: str | None, *, idle_too: bool = True
+    redis: Redis, parts: Iterable[str], group: str | None, *, idle_too: bool = True, lacking_too: bool = False
 ) -> dict[str, str]:
     """What each existing partition holds: its entries, or what a group has not finished there.
 
     Args:
         redis: The client.
         parts: The partitions.
-        group: The group; those that lack it are left out.
+        group: The group.
         idle_too: Also those where there is nothing of it.
+        lacking_too: Also those that lack the group: a worker makes it there, at the beginning.
     """
     found = dict[str, str]()
     for part, kind in (await _kinds(redis, parts)).items():
@@ -71,7 +72,10 @@ async def with_unfinished(
                     found[part] = entries(length)
                 continue
             of = next((one for one in groups if one.name == group), None)
-            if of is not None and (of.pending or of.lag != 0 or idle_too):
+            if of is None:
+                if lacking_too and (length or idle_too):
+                    found[part] = f"{entries(length)}, without the group"
+            elif of.pending or of.lag != 0 or idle_too:
                 found[part] = unfinished(of)
     return found
 

@@ -106,13 +106,13 @@ class GroupState(DeferredModel):
     state: Literal[
         "done", "held", "waiting", "postponed", "undelivered", "buried", "skipped", "passed", "gone"
     ] = Field(
-        description="done: finished. held: a consumer holds it. waiting: nobody does: it was given back, "
-        "passed over or replayed, or its consumer has ended (left_by), or its lease is over (had_by). "
-        "postponed: it is delivered again at due_at. undelivered: the group was not given it yet. buried: "
-        "the group gave up on it. skipped: the group was made behind it, and does not get it. passed: the "
-        "group stands behind it, and it is not known whether it finished it, began behind it or was moved "
-        "past it. gone: the entry is not in the stream any more, nor with the group, and it is not known "
-        "whether that had finished it."
+        description="done: finished, unless somebody moved the group past it with XGROUP. held: a consumer "
+        "holds it. waiting: nobody does: it was given back, passed over or replayed, or its consumer has "
+        "ended (left_by), or its lease is over (had_by). postponed: it is delivered again at due_at. "
+        "undelivered: the group was not given it yet. buried: the group gave up on it. skipped: it was made "
+        "behind it, and does not get it. passed: the group stands behind it, and it is not known whether it "
+        "finished it, began behind it or was moved past it. gone: the entry is not in the stream any more, "
+        "nor with the group, and it is not known whether that had finished it."
     )
     consumer: str | None = Field(default=None, description="The consumer that had it last, if known.")
     held_seconds: float | None = Field(default=None, description="Seconds since that one got it.")

@@ -107,6 +107,15 @@ def test_a_change_of_a_group_says_where_it_is_still_to_be_made(redis: redis_py.R
     told = run("group", "resume", TOPIC, "bot")
     assert f"It is still paused in '{PARTS[0]}' (1 pending, 0 not delivered): `abe-redis group" in told
     assert "not paused" not in run("group", "pause", PARTS[1], "bot"), "a partition has none"
+    run("group", "create", TOPIC, "elsewhere")
+    told = run("group", "pause", TOPIC, "elsewhere")
+    lack = ", ".join(f"'{part}' (1 entry, without the group)" for part in PARTS)
+    assert (
+        f"It is not paused in {lack}: `abe-redis group pause {PARTS[0]} elsewhere`, and so for each." in told
+    )
+    assert f"Its partitions have events of their own, too: {lack}." in run(
+        "read", TOPIC, "--waiting", "--group", "elsewhere"
+    )
     made = run("group", "create", TOPIC, "audit")
     assert f"It was not made in '{PARTS[0]}' (1 entry), '{PARTS[1]}' (1 entry): `abe-redis group" in made
     run("group", "create", PARTS[0], "late")

@@ -115,8 +115,8 @@ async def test_the_doctor_warns_before_a_group_is_given_up(redis: Redis, setting
         used = now[0] - int(days * 86_400)
         await redis.hset(RECORDS, "used stray", str(used))
         await redis.hset(RECORDS, "unused stray", f"{used}000 0-0 {now[0]}000 {seen}000")
-        findings = [one.found for one in await examine(Settings(**settings)) if one.check == "streams"]
-        assert any(says in found and "'stray'" in found for found in findings)
+        findings = [one for one in await examine(Settings(**settings)) if one.check == "streams"]
+        assert any(says in (one.advice or "") and "'stray'" in (one.advice or "") for one in findings)
         assert says in await advice(settings)
     await redis.hset(RECORDS, "used stray", str(now[0] - 5 * 86_400))
     assert "trimming" not in await advice(settings)
