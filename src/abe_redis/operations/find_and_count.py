@@ -86,7 +86,7 @@ class Searching(Reading):
                 "group says whose waiting events or dead letters to count: set waiting or dead, too."
             )
         if waiting and dead:
-            raise InvalidArgumentError("Dead letters wait for nobody: leave out waiting, or dead and by.")
+            raise InvalidArgumentError("Dead letters wait for nobody: to count them, leave out waiting.")
         async with self._scope.redis(f"counting events of {name!r}") as redis:
             sources = await self._sources(redis, name, dead=dead, is_named=stream is not None)
             wanted = await Filter.at_times(redis, self._scope.limits, **asked)

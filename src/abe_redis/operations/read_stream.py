@@ -145,7 +145,7 @@ class Reading(Waiting):
                 )
             start = None if since is None else await position(found.redis, name, since)
             making = self._made(found.redis, name, group, create=create_group, start=start)
-            await tasks.to_its_end(making, within=END_SECONDS)
+            is_new = await tasks.to_its_end(making, within=END_SECONDS)
             await self._scope.check_not_paused(found.redis, name, group)
             asked = len(chosen) or count
             with limits.granted(asked) as grant:
@@ -186,6 +186,8 @@ class Reading(Waiting):
                         ) from None
                     if grant.events < asked and (chosen or len(taken.ids) == grant.events):
                         result.note += f" {limits.about_grant(grant.events, asked)}"
+                    if since is not None and not is_new:
+                        result.note += " The group was there already, so since changes nothing."
                     await self._scope.note("lease_events", **place, ids=taken.ids, buried=taken.buried)
                     answer = await self._answered(result, found, max_chars, group=group)
                     grant.taken = len(taken.ids)
@@ -193,15 +195,17 @@ class Reading(Waiting):
 
     async def _made(
         self, redis: Redis, stream: str, group: str, *, create: bool | None, start: str | None
-    ) -> None:
-        """Make a group if the caller may and it is not there, and record that."""
+    ) -> bool:
+        """Make a group if the caller may and it is not there, record that, and return whether it was made."""
         try:
-            if await self._scope.find_group(redis, stream, group, create=create, start=start):
+            made = await self._scope.find_group(redis, stream, group, create=create, start=start)
+            if made:
                 await self._scope.note("lease_events", stream=stream, created_group=group)
         except failures.FAILURES as error:
             if failures.is_lost(error):
                 await self._scope.note("lease_events", stream=stream, uncertain=[group])
             raise
+        return made
 
 
 def _check_choice(

@@ -91,7 +91,7 @@ class GroupBrief(DeferredModel):
     """A group's unfinished events in a stream."""
 
     name: str
-    pending: int = Field(description="Entries that consumers hold and have not acked.")
+    pending: int = Field(description="Entries given to the group and not acked: held, postponed or free.")
     lag: int | None = Field(
         default=None,
         description="Entries not delivered yet. After some behind the group's place were removed, Redis "

@@ -74,7 +74,7 @@ class GroupStats(DeferredModel):
     """One consumer group of a stream."""
 
     name: str
-    pending: int = Field(description="Entries that consumers hold and have not acked.")
+    pending: int = Field(description="Entries given to the group and not acked: held, postponed or free.")
     postponed: int = Field(
         default=0,
         description="Those of them that wait for a retry or a delay, so that nobody holds them.",
@@ -85,9 +85,7 @@ class GroupStats(DeferredModel):
         "does not know it: then they are counted, and null when there are more than 100 (1,000 in an answer "
         "about one stream).",
     )
-    oldest_pending_seconds: float | None = Field(
-        default=None, description="Age of the oldest entry that a consumer holds."
-    )
+    oldest_pending_seconds: float | None = Field(default=None, description="Age of the oldest pending entry.")
     oldest_undelivered_seconds: float | None = Field(
         default=None, description="Age of the oldest entry that is not delivered yet."
     )

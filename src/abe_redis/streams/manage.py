@@ -26,7 +26,7 @@ class Unfinished:
     """A group's unfinished entries."""
 
     pending: int
-    """Entries that consumers hold and have not acked."""
+    """Entries given to the group and not acked."""
     undelivered: int
     """Entries not delivered yet."""
     is_all: bool = True

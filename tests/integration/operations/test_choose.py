@@ -100,6 +100,10 @@ async def test_a_group_can_begin_at_a_time(agent: Operations, redis: Redis) -> N
     assert nothing.events == []
     everything = await agent.lease(group="early", create_group=True, since="1h")
     assert len(everything.events) == 3
+    assert "since" not in everything.note
+    again = await agent.lease(group="workers", create_group=True, since="now", count=1)
+    assert len(again.events) == 1, "it begins nowhere anew"
+    assert "The group was there already, so since changes nothing." in again.note
 
 
 # --- All that one holds --------------------------------------------------------------------------------

@@ -294,14 +294,14 @@ _OF_GROUPS: tuple[tuple[_Kind, str, str, Callable[[GroupStats], float | None]], 
     (
         GaugeMetricFamily,
         "pending",
-        "Entries that consumers hold and have not acked.",
+        "Entries given to the group and not acked: held, postponed or free.",
         lambda one: one.pending,
     ),
     (GaugeMetricFamily, "lag", "Entries not delivered yet.", lambda one: one.lag),
     (
         GaugeMetricFamily,
         "oldest_pending_seconds",
-        "Age of the oldest entry that a consumer holds; 0 when there is none.",
+        "Age of the oldest pending entry; 0 when there is none.",
         lambda one: one.oldest_pending_seconds or 0,
     ),
     (
