@@ -104,7 +104,7 @@ def test_a_group_that_does_not_exist_is_answered_with_the_option_that_makes_it()
         (["mcp", "--json"], {}, 2, "No such option: --json. See `abe-redis mcp --help`."),
         (["--json", "stats"], {}, 2, "stand behind it, as in `abe-redis stats --json`."),
         (["worker", "a:b", "--retry-first", "10", "--retry-most", "1"], {}, 2, "longer than --retry-most"),
-        (["count", "--waiting", "--dead"], {}, 2, "leave out --waiting, or --dead and --by."),
+        (["count", "--waiting", "--dead"], {}, 2, "to count them, leave out --waiting."),
         (["stats", "--log-format", "json"], {}, 2, "before the command: abe-redis --log-format json stats"),
         (["dead", "list", "-v"], {}, 2, "before the command: abe-redis -v dead list"),
         (["publish", "{}", "--event-id", "x" * 300], {}, 2, "300 characters"),
