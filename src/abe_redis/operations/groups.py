@@ -199,13 +199,10 @@ class Groups:
             (stats,) = await self._scope.stats(redis, name)
             of = next((one for one in stats.groups if one.name == group), None)
             may_be_read = of is not None and bool(of.workers or silent_workers(of))
-            if of is not None and may_be_read and not force:
-                if of.pending or of.lag:  # a worker may finish them right before the group would be removed
-                    raise group_making.not_removed(name, group, manage.Unfinished(of.pending, of.lag or 0))
-                async with self._naming_groups(redis, name, group):
-                    await check_nobody_reads(self._scope, redis, name, of, on_wait=on_wait)
-                may_be_read = False
             async with self._naming_groups(redis, name, group):
+                if of is not None and may_be_read and not force:
+                    await check_nobody_reads(self._scope, redis, name, of, on_wait=on_wait)
+                    may_be_read = False
                 removing = partial(manage.remove, redis, name, group, force=force)
                 left, removed = await step(begun, group, removing, removed_it)
         if not removed:

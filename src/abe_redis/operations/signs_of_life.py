@@ -9,12 +9,14 @@ import anyio
 from redis.asyncio import Redis
 
 from abe_redis.errors import RequestError
+from abe_redis.operations.group_making import not_removed
 from abe_redis.operations.scope import Scope
 from abe_redis.runtime import clock
 from abe_redis.runtime.plurals import named
 from abe_redis.schemas import ConsumerStats, GroupStats
 from abe_redis.schemas.stats import is_agent, is_person
 from abe_redis.streams.consumers import sign_seconds
+from abe_redis.streams.manage import Unfinished
 
 _EVERY_SECONDS = 0.25
 _LATE_SECONDS = 2.0
@@ -43,9 +45,11 @@ async def check_nobody_reads(
         on_wait: Gets the sentence that says so before the wait.
 
     Raises:
-        RequestError: A worker is alive.
+        RequestError: A worker is alive, or something is unfinished.
         redis.ResponseError: There is no such group any more.
     """
+    if group.pending or group.lag:  # a worker may finish them right before the group would be removed
+        raise not_removed(stream, group.name, Unfinished(group.pending, group.lag or 0))
     alive = [one.name for one in group.workers]
     alive = alive or await _heard(scope, redis, stream, group.name, silent_workers(group), on_wait)
     if alive:
