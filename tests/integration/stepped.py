@@ -1,9 +1,10 @@
 """A server whose clock the test steps."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from redis.asyncio import Redis
 
 from tests.clocks import SteppedServer, faketime
 from tests.needs import needed
@@ -19,3 +20,10 @@ def stepped() -> Iterator[SteppedServer]:
     library = needed(faketime(), "libfaketime is missing: apt-get install faketime")
     with SteppedServer(binary, library) as running:
         yield running
+
+
+@pytest.fixture
+async def redis(stepped: SteppedServer) -> AsyncIterator[Redis]:
+    """A client of it."""
+    async with Redis.from_url(stepped.url, protocol=2) as client:
+        yield client

@@ -10,18 +10,12 @@ from redis.asyncio import Redis
 from abe_redis import RedisMessageQueueBackend, Settings
 from tests.clocks import SteppedServer
 from tests.integration.conftest import take
-from tests.integration.stepped import stepped
+from tests.integration.stepped import redis, stepped
 
-__all__ = ["stepped"]
+__all__ = ["redis", "stepped"]
 
 TOPIC, MAXLEN, MANY = "slack:a", 100, 400
 MINUTE, DAY = 60.0, 86_400.0
-
-
-@pytest.fixture
-async def redis(stepped: SteppedServer) -> AsyncIterator[Redis]:
-    async with Redis.from_url(stepped.url, protocol=2) as client:
-        yield client
 
 
 @pytest.fixture

@@ -16,18 +16,12 @@ from tests.clocks import OtherProcess, SteppedServer
 from tests.integration.agents import GROUP, TOPIC, asking, server
 from tests.integration.conftest import take_one, until
 from tests.integration.consuming.holders import Holders, an_id
-from tests.integration.stepped import stepped
+from tests.integration.stepped import redis, stepped
 from tests.patience import PATIENCE
 
-__all__ = ["stepped"]
+__all__ = ["redis", "stepped"]
 
 BACK, HOUR, LEASE = -600.0, 3600.0, 1.0
-
-
-@pytest.fixture
-async def redis(stepped: SteppedServer) -> AsyncIterator[Redis]:
-    async with Redis.from_url(stepped.url, protocol=2) as client:
-        yield client
 
 
 @pytest.fixture

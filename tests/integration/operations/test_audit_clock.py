@@ -1,9 +1,7 @@
 """The audit dates its records rightly, also after the server's clock was ahead: ids cannot go back."""
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
-import pytest
 from redis.asyncio import Redis
 
 from abe_redis import RedisMessageQueueBackend, Settings
@@ -12,17 +10,11 @@ from abe_redis.operations.scope import Scope
 from abe_redis.streams import audit as audits
 from abe_redis.streams import names
 from tests.clocks import SteppedServer
-from tests.integration.stepped import stepped
+from tests.integration.stepped import redis, stepped
 
-__all__ = ["stepped"]
+__all__ = ["redis", "stepped"]
 
 DAY, MINUTE_MS = 86_400.0, 60_000
-
-
-@pytest.fixture
-async def redis(stepped: SteppedServer) -> AsyncIterator[Redis]:
-    async with Redis.from_url(stepped.url, protocol=2) as client:
-        yield client
 
 
 async def test_records_are_dated_rightly_after_the_clock_was_ahead(

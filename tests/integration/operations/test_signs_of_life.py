@@ -14,18 +14,12 @@ from abe_redis.operations.scope import Scope
 from tests.clocks import SteppedServer
 from tests.command_line import run_command
 from tests.integration.conftest import until
-from tests.integration.stepped import stepped
+from tests.integration.stepped import redis, stepped
 
-__all__ = ["stepped"]
+__all__ = ["redis", "stepped"]
 
 TOPIC, GROUP, HOUR = "slack:a", "bot", 3600.0
 FAST, LAST = 60, 1000
-
-
-@pytest.fixture
-async def redis(stepped: SteppedServer) -> AsyncIterator[Redis]:
-    async with Redis.from_url(stepped.url, protocol=2) as client:
-        yield client
 
 
 @pytest.fixture
