@@ -2,14 +2,12 @@
 
 import logging
 from collections.abc import Collection
-from difflib import get_close_matches
 
+from abe_redis.runtime.likeness import did_you_mean
 from abe_redis.streams.names import parts_of, topic_of
 from abe_redis.streams.patterns import Narrowed, Patterns
 
 _LOG = logging.getLogger(__name__)
-
-_LIKENESS = 0.8
 
 
 def tell(patterns: Patterns, missing: Collection[str], known: Collection[str]) -> None:
@@ -25,9 +23,8 @@ def tell(patterns: Patterns, missing: Collection[str], known: Collection[str]) -
     candidates = list(dict.fromkeys([*filter(None, map(topic_of, known)), *known]))
     for name in patterns.literals:
         if name in missing and not parts_of(name, known):
-            near = get_close_matches(name, candidates, 1, _LIKENESS)
-            meant = f" Did you mean {near[0]!r}?" if near else ""
-            level = logging.WARNING if near else logging.INFO
+            meant = did_you_mean(name, candidates)
+            level = logging.WARNING if meant else logging.INFO
             _LOG.log(
                 level, "The stream %r does not exist (yet): it is read once it has an event.%s", name, meant
             )

@@ -81,7 +81,7 @@ def _concerns(one: Change, stream: str | None) -> bool:
 
 def streams_of(one: Change) -> set[str]:
     """The streams that a change was about; for dead letters, the streams where they came from."""
-    return {names.buried_from(name) if names.is_dead_letters(name) else name for name in one.streams}
+    return {names.home_of(name) for name in one.streams}
 
 
 async def last(redis: Redis, count: int) -> list[Change]:

@@ -181,7 +181,7 @@ class Looking(Caller):
             result.length, result.groups = await brief.brief(found.redis, found.name)
         elif not result.events:
             result.note = await self._scope.absence(found.redis, found.name)
-            origin = names.buried_from(found.name) if names.is_dead_letters(found.name) else found.name
+            origin = names.home_of(found.name)
             result.missing = origin == found.name or await peek.kind(found.redis, origin) == "none"
         if found.exists or names.is_dead_letters(found.name):
             result.note += f" {await self._about_partitions(result, found, group)}"
@@ -202,7 +202,7 @@ class Looking(Caller):
         if result.mode == "lease" and result.events:
             return ""
         is_dead = names.is_dead_letters(found.name)
-        topic = names.buried_from(found.name) if is_dead else found.name
+        topic = names.home_of(found.name)
         parts = await topics.partitions(found.redis, self._scope.patterns, topic)
         if is_dead:
             holdings = await topics.with_letters(found.redis, parts)

@@ -4,7 +4,6 @@ import logging
 import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from difflib import get_close_matches
 from secrets import token_hex
 
 from redis.asyncio import Redis
@@ -15,6 +14,7 @@ from abe_redis.errors import AbeRedisError, InvalidArgumentError, RequestError
 from abe_redis.inspection.stats import stream_stats
 from abe_redis.operations import group_making, recording, topics
 from abe_redis.operations.caller_limits import Limits
+from abe_redis.runtime.likeness import did_you_mean
 from abe_redis.runtime.plurals import first_of
 from abe_redis.runtime.shell import command, option
 from abe_redis.sanitize.untrusted import quoted
@@ -101,12 +101,12 @@ class Scope:
             RequestError: The settings do not name it.
         """
         name = names.check_text(stream, "stream") if stream is not None else self._default
-        home = names.buried_from(name) if names.is_dead_letters(name) else name
+        home = names.home_of(name)
         if self._patterns.match(home):
             self.limits.check_stream(home, self._patterns)
             return name
         default = "" if stream is not None else ", which is the default: name another with stream"
-        near = _near(name, self.patterns.literals)
+        near = did_you_mean(name, self.patterns.literals)
         ours = f"{self.patterns} (set by REDIS_STREAM_PATTERNS{self._narrowed})"
         said = f"No stream {name!r} belongs to this queue{default}.{near} Its streams are"
         if self._origin == "mcp":
@@ -174,7 +174,7 @@ class Scope:
                 f"{stream!r} is spread over partitions, which are streams of their own: {_listed(parts)}. "
                 f"{instead}"
             )
-        return f"The stream {stream!r} does not exist (yet).{_near(stream, found)} {_those(found)}"
+        return f"The stream {stream!r} does not exist (yet).{did_you_mean(stream, found)} {_those(found)}"
 
     @property
     def is_agents(self) -> bool:
@@ -330,12 +330,6 @@ class Scope:
 
 
 _MOST_LISTED = 20
-
-
-def _near(name: str, found: Sequence[str]) -> str:
-    """A question for the name that somebody probably meant, if there is one that is nearly the same."""
-    near = get_close_matches(name, found, n=1, cutoff=0.8)
-    return f" Did you mean {near[0]!r}?" if near else ""
 
 
 def _those(found: Sequence[str]) -> str:

@@ -183,6 +183,11 @@ def buried_from(name: str) -> str:
     return whole if in_slot_of("dead:", whole) == name else inner
 
 
+def home_of(name: str) -> str:
+    """The stream whose dead letters `name` holds; any other stream itself."""
+    return buried_from(name) if is_dead_letters(name) else name
+
+
 def check_stream(name: str) -> str:
     """Check the name of a stream, and return it.
 

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Collection, Iterable
-from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from abe_redis.errors import SettingsError
@@ -15,6 +14,7 @@ from abe_redis.runtime.arguments import (
     check_text,
     each,
 )
+from abe_redis.runtime.likeness import did_you_mean
 from abe_redis.streams.names import check_group
 from abe_redis.streams.patterns import check_one_stream
 
@@ -38,13 +38,13 @@ def tell_of_origins(origins: Iterable[str]) -> None:
     for origin in origins:
         if origin in _ORIGINS:
             continue
-        near = get_close_matches(origin.lower(), _ORIGINS, 1, _LIKENESS)
+        meant = did_you_mean(origin.lower(), _ORIGINS, likeness=_LIKENESS)
         _LOG.log(
-            logging.WARNING if near else logging.INFO,
+            logging.WARNING if meant else logging.INFO,
             "Events have the origin %r, which this worker refuses, only if a program publishes them with it: "
             "those of agents have 'mcp', those of commands 'cli', and those of Slack none.%s",
             origin,
-            f" Did you mean {near[0]!r}?" if near else "",
+            meant,
         )
 
 
