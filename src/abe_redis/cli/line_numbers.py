@@ -54,6 +54,18 @@ def _joined(ranges: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
     return tuple(joined)
 
 
+def published(result: PublishLinesResult) -> str:
+    """How many events were published, as in "5 (2 of them in the outbox); 6 more were there already"."""
+    in_outbox = f" ({result.waiting} of them in the outbox)" if result.waiting else ""
+    return f"{result.added + result.waiting}{in_outbox}{known(result)}"
+
+
+def known(result: PublishLinesResult) -> str:
+    """How many events were there already, as words behind the number of the others; empty if none was."""
+    were = "was" if result.duplicates == 1 else "were"
+    return f"; {result.duplicates} more {were} there already" if result.duplicates else ""
+
+
 @dataclass(frozen=True, slots=True)
 class Interrupted:
     """The lines that were being published when it failed, and the line behind them."""
@@ -66,25 +78,19 @@ class Interrupted:
     skipped: LineRanges
     """What was not to be published in the first place."""
 
-    def advice(self, published: int, waiting: int) -> str:
-        """What was published, and with which options to continue.
-
-        Args:
-            published: Number of events that certainly were.
-            waiting: Number of these that wait in the outbox.
-        """
-        in_outbox = f" ({waiting} of them in the outbox)" if waiting else ""
+    def advice(self, result: PublishLinesResult) -> str:
+        """What was published for certain, and with which options to continue."""
         options = self._options(self.added)
         if self.uncertain:
             there = self._options(self.added | self.uncertain)
             named = LineRanges().merged(self.uncertain)
             which = f"Line {named}" if len(self.uncertain) == 1 else f"Lines {named}"
             return (
-                f"Published: {published}{in_outbox}. {which} may be published, too: "
+                f"Published: {published(result)}. {which} may be published, too: "
                 f"`abe-redis read` shows it. If so, continue with {there}; if not, continue with {options}. "
                 "A Slack envelope is added only once in either case."
             )
-        return f"Published: {published}{in_outbox}. Continue with {options}."
+        return f"Published: {published(result)}. Continue with {options}."
 
     def note(self, result: PublishLinesResult) -> None:
         """Note for scripts where to continue."""

@@ -106,7 +106,7 @@ def _why(reason: str | None) -> str:
 def _publish_lines(
     lines: typer.FileBinaryRead, stream: str | None, first: int, skipped: str | None, *, as_json: bool
 ) -> None:
-    from abe_redis.cli.line_numbers import LineRanges  # noqa: PLC0415
+    from abe_redis.cli.line_numbers import LineRanges, known  # noqa: PLC0415
     from abe_redis.cli.publish_lines import own, publish_lines  # noqa: PLC0415
     from abe_redis.schemas import PublishLinesResult  # noqa: PLC0415
 
@@ -141,8 +141,9 @@ def _publish_lines(
             note(PublishLinesResult(continue_with=f"--from-line {first}"))
             interrupted("Interrupted before the first line. Published: 0.")
         raise
-    text = f"{count(result.lines - result.duplicates, 'event')} published"
-    text += f"; {result.duplicates} more were there already" if result.duplicates else ""
+    text = f"{count(result.added + result.waiting, 'event')} published"
     if result.waiting:
-        text += f"; {result.waiting} of them wait in the outbox until Redis takes them. {_why(result.reason)}"
-    show(result, text if result.waiting else f"{text}.", as_json=as_json)
+        wait, them = ("waits", "it") if result.waiting == 1 else ("wait", "them")
+        text += f", {result.waiting} of which {wait} in the outbox until Redis takes {them}"
+    text += f"{known(result)}.{f' {_why(result.reason)}' if result.waiting else ''}"
+    show(result, text, as_json=as_json)

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from abe_redis.cli.common import say
 from abe_redis.cli.encoding import json_object, like_utf_16
-from abe_redis.cli.line_numbers import Interrupted, LineRanges
+from abe_redis.cli.line_numbers import Interrupted, LineRanges, published
 from abe_redis.errors import AbeRedisError, InvalidArgumentError, PayloadError
 from abe_redis.events import codec
+from abe_redis.publishing.outbox_kept import reason_of
 from abe_redis.schemas import PublishLinesResult
 
 if TYPE_CHECKING:
@@ -61,9 +62,9 @@ async def publish_lines(
             on_progress(len(step))
     except (AbeRedisError, asyncio.CancelledError):
         if events.is_over and result.lines == events.count and events.bad is None:
-            say(f"abe-redis: Published: {result.lines}, and nothing is left.", to_stderr=True)
+            say(f"abe-redis: Published: {published(result)}, and nothing is left.", to_stderr=True)
         else:
-            say(f"abe-redis: {run.at.advice(result.lines, result.waiting)}", to_stderr=True)
+            say(f"abe-redis: {run.at.advice(result)}", to_stderr=True)
             run.at.note(result)
         on_left_off(result)
         raise
@@ -79,8 +80,8 @@ async def publish_lines(
         result.continue_with = f"--from-line {number}"
         on_left_off(result)
         raise PayloadError(
-            f"Line {number} is no JSON object ({why}). Published before it: {result.lines}. Correct it and "
-            f"go on with --from-line {number}, or leave it out with --from-line {number + 1}."
+            f"Line {number} is no JSON object ({why}). Published before it: {published(result)}. Correct "
+            f"it and go on with --from-line {number}, or leave it out with --from-line {number + 1}."
         )
     return result
 
@@ -116,24 +117,30 @@ class _Run:
             ) from None
 
     async def _publish(self, step: list[_Event]) -> None:
-        numbers, result = [number for number, _ in step], self.result
+        numbers = [number for number, _ in step]
         self.at = replace(self.at, numbers=numbers, then=numbers[-1] + 1, uncertain=frozenset(numbers))
         try:
-            published = await self._operations.publish_many([one for _, one in step], stream=self._stream)
+            done = await self._operations.publish_many([one for _, one in step], stream=self._stream)
         except AbeRedisError as error:
             self.at = replace(
                 self.at,
                 added=frozenset(numbers[place] for place in error.added),
                 uncertain=frozenset(numbers[place] for place in error.uncertain),
             )
-            result.lines += len(error.added)
-            result.waiting += sum(one.is_kept for one in error.added.values())
+            every = error.added.values()
+            self._note([(one.duplicate, one.is_kept, reason_of(one)) for one in every])
             raise
         self.at = replace(self.at, numbers=(), uncertain=frozenset())
-        result.lines += len(step)
-        result.duplicates += sum(one.duplicate for one in published)
-        result.waiting += sum(one.waiting for one in published)
-        result.reason = next((one.reason for one in published if one.reason), result.reason)
+        self._note([(one.duplicate, one.waiting, one.reason) for one in done])
+
+    def _note(self, done: list[tuple[bool, bool, str | None]]) -> None:
+        """Count published events: whether each was there already, waits in the outbox, and why it waits."""
+        result = self.result
+        result.lines += len(done)
+        result.duplicates += sum(is_known for is_known, _, _ in done)
+        result.waiting += sum(waits for _, waits, _ in done)
+        result.added = result.lines - result.duplicates - result.waiting
+        result.reason = next((reason for _, _, reason in done if reason), result.reason)
 
 
 async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:

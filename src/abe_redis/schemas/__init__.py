@@ -97,7 +97,10 @@ class PublishResult(DeferredModel):
 class PublishLinesResult(DeferredModel):
     """The result of publishing many events."""
 
-    lines: int = Field(default=0, description="Number of published events.")
+    lines: int = Field(
+        default=0, description="Number of events that are published: added, duplicates and waiting together."
+    )
+    added: int = Field(default=0, description="Number of them that were added to a stream.")
     duplicates: int = Field(default=0, description="Number of them that were already there.")
     waiting: int = Field(default=0, description="Number of them in the outbox, until Redis takes them.")
     reason: str | None = Field(default=None, description="Why Redis does not take them at present.")

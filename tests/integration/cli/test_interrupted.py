@@ -17,7 +17,7 @@ from abe_redis.cli import failure, publish
 from abe_redis.cli.common import stepwise
 from abe_redis.cli.line_numbers import LineRanges
 from abe_redis.cli.publish_lines import publish_lines
-from abe_redis.schemas import PublishLinesResult
+from abe_redis.schemas import PublishLinesResult, PublishResult
 from tests.hosts import forking
 from tests.hosts.processes import Child, ended, until
 from tests.integration.conftest import until as until_true
@@ -144,7 +144,7 @@ async def test_when_all_is_published_nothing_is_left_to_continue_with(
         async def publish_many(self, _: list[Any], **__: Any) -> list[Any]:
             began.set()
             await may_end.wait()
-            return []
+            return [PublishResult(stream="slack_events", id="1-0", duplicate=False)]
 
     lines: Any = io.BytesIO(b'{"n": 1}\n')
     slow: Any = Slow()
@@ -184,6 +184,7 @@ import asyncio, io, os
 from abe_redis.cli.line_numbers import LineRanges
 from abe_redis.cli.publish_lines import publish_lines
 from abe_redis.runtime.signals import as_interrupts
+from abe_redis.schemas import PublishResult
 
 class Operations:
     async def publish_many(self, *_, **__):
@@ -191,7 +192,7 @@ class Operations:
             asyncio.get_running_loop().call_soon_threadsafe(id, 1)
         os.kill(os.getpid(), {number})
         await asyncio.sleep(1)
-        return []
+        return [PublishResult(stream="slack_events", id="1-0", duplicate=False)]
 
 async def main():
     ignore = lambda _: None

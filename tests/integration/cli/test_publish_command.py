@@ -91,6 +91,7 @@ def test_many_events_from_a_file(tmp_path: Path) -> None:
     path.write_text("\n".join(lines), encoding="utf-8")
     assert answer("publish", "--lines", "-", "--from-line", "601", stdin=path.read_text()) == {
         "lines": 600,
+        "added": 500,
         "duplicates": 100,
         "waiting": 0,
         "reason": None,
