@@ -53,13 +53,7 @@ def ack(
             )
         )
     text = f"{len(result.acked)} acknowledged.{_beside(consumer) if result.acked else ''}"
-    error = _not_settled(result)
-    if result.free:
-        look = _command("read", result.stream, [], result.group, None)
-        error += (
-            f" Held by nobody, so left to the next consumer: {plain(', '.join(result.free))}. `{look} "
-            "--waiting` shows why; --force finishes it all the same."
-        )
+    error = f"{_not_settled(result)} {_free(result, 'ack', consumer)}"
     show(result, text, as_json=as_json, error=error.strip())
 
 
@@ -82,11 +76,19 @@ def release(
             "--reason", help="Why, for `audit`; `read --waiting` shows it while they are postponed."
         ),
     ] = None,
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force",
+            help="With --delay: postpone also what nobody holds: given back, or left by its holder.",
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Give leased events back unfinished; the delivery does not count. `dead bury` gives up on one.
 
-    A postponed event, which waits for its next delivery, comes at once, or after --delay.
+    A postponed event, which waits for its next delivery, comes at once, or after --delay. What else
+    nobody holds is free already, and stays so with --delay. Exit code: 1 if any is not as you asked.
 
     Example: abe-redis release slack_events 1732000000000-0 --group workers --delay 15m --reason "Bob looks"
     """
@@ -105,13 +107,17 @@ def release(
                 consumer=consumer,
                 delay_seconds=delay_seconds,
                 reason=reason,
+                force=force,
             )
         )
     whose = "Its" if len(result.released) == 1 else "Their"
     when = f" {whose} next delivery is in {delay}." if delay_seconds and result.released else ""
-    free = f" Free already: {plain(', '.join(result.free))}." if result.free else ""
+    is_done = not delay_seconds
+    free = f" Free already: {plain(', '.join(result.free))}." if result.free and is_done else ""
     text = f"{len(result.released)} given back.{when}{free}{_beside(consumer) if result.released else ''}"
-    show(result, text, as_json=as_json, error=_not_settled(result))
+    options = [option("--delay", delay), *([] if reason is None else [option("--reason", reason)])]
+    left = "" if is_done else _free(result, "release", consumer, *options)
+    show(result, text, as_json=as_json, error=f"{_not_settled(result)} {left}".strip())
 
 
 def _beside(consumer: str | None) -> str:
@@ -140,6 +146,20 @@ def _not_settled(result: "AckResult | ReleaseResult") -> str:
     return " ".join(sentences)
 
 
+def _free(result: "AckResult | ReleaseResult", name: str, consumer: str | None, *options: str) -> str:
+    """What nobody holds, and was left alone; how to see why, and the command that settles it all the same."""
+    if not result.free:
+        return ""
+    look = _command("read", result.stream, [], result.group, None)
+    words = _command(name, result.stream, result.free, result.group, consumer, *options, "--force")
+    does = "finishes" if name == "ack" else "postpones"
+    them = "it" if len(result.free) == 1 else "them"
+    return (
+        f"Held by nobody, so left to the next consumer: {plain(', '.join(result.free))}. `{look} --waiting` "
+        f"shows why; `{words}` {does} {them} all the same."
+    )
+
+
 def how_to_settle(result: "ReadResult", group: str, consumer: str | None) -> str:
     """The commands that settle what a read has leased."""
     ids = [event.id for event in result.events]
@@ -155,7 +175,7 @@ def how_to_see_leases(result: "ReadResult", group: str) -> str:
     return f"To see what is leased: {_command('read', result.stream, [], group, None)} --pending"
 
 
-def _command(name: str, stream: str, ids: Sequence[str], group: str, consumer: str | None) -> str:
+def _command(name: str, stream: str, ids: Sequence[str], group: str, consumer: str | None, *more: str) -> str:
     options = [option("--group", group)]
     options += [option("--consumer", consumer)] if consumer is not None else []
-    return command(name, stream, *ids, options=" ".join(options))
+    return command(name, stream, *ids, options=" ".join([*options, *more]))

@@ -106,6 +106,7 @@ class Operations(Publishing):
         delay_seconds: float = 0,
         bury: str | None = None,
         reason: str | None = None,
+        force: bool = False,
     ) -> ReleaseResult:
         """Give leased events back unfinished, or bury them.
 
@@ -120,6 +121,7 @@ class Operations(Publishing):
             delay_seconds: Seconds until they are delivered again; at most 7 days.
             bury: A reason; with it, they move to the dead letters instead of back to other consumers.
             reason: Why they are given back, for the audit; while they are postponed, it stands beside them.
+            force: Also postpone what nobody holds: given back, or left by its holder; not for an agent.
         """
         self.agent_leases.touch()
         check_range("delay_seconds", delay_seconds, 0, self._scope.limits.max_delay_seconds)
@@ -132,7 +134,7 @@ class Operations(Publishing):
                 name = self._scope.consumable(place.stream)
                 results.append(
                     await self._settlement.release(
-                        name, place, delay_seconds=delay_seconds, bury=bury, reason=reason
+                        name, place, delay_seconds=delay_seconds, bury=bury, reason=reason, force=force
                     )
                 )
         return joined(results)

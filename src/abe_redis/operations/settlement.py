@@ -98,6 +98,7 @@ class Settlement:
         delay_seconds: float,
         bury: str | None,
         reason: str | None = None,
+        force: bool = False,
     ) -> ReleaseResult:
         """Release or bury events; see `Operations.release`."""
         group, holder = place.group, place.consumer
@@ -107,6 +108,7 @@ class Settlement:
         still = list[str]()
         facts = {"stream": stream, "group": group, "consumer": place.named, "delay_seconds": delay_seconds}
         facts["reason"] = reason if bury is None else bury
+        facts |= {"force": True} if force else {}
         doing = f"{'giving back' if bury is None else 'burying'} events of {stream!r}"
         look = _held_of(stream, group) if bury is None else command("dead list", stream)
         async with changing(self.scope, "release", doing=doing, look=look, **facts) as change:
@@ -114,11 +116,10 @@ class Settlement:
             change.facts["ids" if bury is None else "buried"] = change.done
             by, postponed = await self._whose(redis, stream, group, holder, ids), set[str]()
             free = await self._free(redis, stream, group, by, but_postponed=self.by_name and bury is None)
-            if self.by_name and bury is None and delay_seconds:
-                by.setdefault("not_held", []).extend(free)
-                free = []
             if self.by_name and bury is None:
-                postponed = await self._take_free(redis, stream, group, holder, by)
+                wanted = free if force and delay_seconds else []
+                free = [] if wanted else free
+                postponed = await self._take_free(redis, stream, group, holder, by, wanted)
             kept = await self._agree(
                 redis, stream, group, by, is_shared=delay_seconds > 0, is_final=bury is not None
             )
@@ -178,19 +179,29 @@ class Settlement:
         return Rest() if self.by_name else self.agent_leases.rest(stream, group, holder, entry_id)
 
     async def _take_free(
-        self, redis: Redis, stream: str, group: str, holder: str, by: dict[renewal.Outcome, list[str]]
+        self,
+        redis: Redis,
+        stream: str,
+        group: str,
+        holder: str,
+        by: dict[renewal.Outcome, list[str]],
+        free: list[str],
     ) -> set[str]:
-        """Take what nobody holds at present, for a person; answer what is postponed."""
-        if not (others := by.pop("not_held", [])):
-            return set()
+        """Take what is postponed, and these free events, for a person; answer what is postponed."""
         lease_seconds = self.scope.settings.redis_stream_lease_seconds
+        asked = by.get("not_held", [])
+        rows = await peek.pending_of(redis, stream, group, asked, lease_seconds=lease_seconds)
+        others = [*free, *(one for one in asked if one in rows and rows[one].state == "postponed")]
+        if not others:
+            return set()
+        by["not_held"] = [one for one in asked if one not in others]
         taken = await take_these(
             *(redis, group, holder, stream, others), lease_seconds=lease_seconds, postponed=False
         )
         postponed = {one for one, why, _ in taken.others if why == "postponed"}
-        free = postponed | {entry.id for entry in taken.leased}
+        got = postponed | {entry.id for entry in taken.leased}
         for one in others:
-            by.setdefault("done" if one in free else "not_held", []).append(one)
+            by.setdefault("done" if one in got else "not_held", []).append(one)
         return postponed
 
     async def _free(

@@ -198,3 +198,46 @@ def test_why_a_person_postponed_is_shown_where_it_waits_and_in_the_audit(redis: 
     assert "reason: Bob looks" in run("audit").stdout
     empty = run("release", TOPIC, "1-0", "--group", "workers", "--reason", " ")
     assert (empty.returncode, "must not be empty" in empty.stderr) == (2, True)
+
+
+def test_what_nobody_holds_is_not_postponed_by_a_mistyped_id(redis: redis_py.Redis) -> None:
+    for _ in range(2):
+        run("read", "--group", "workers", "-n", "1", "--consumer", "ann")
+    redis.xclaim(TOPIC, "workers", "ann", 0, ["1-0"], idle=3_600_000, justid=True)
+    assert run("release", TOPIC, "2-0", "--group", "workers", "--consumer", "ann").returncode == 0
+    later = ("--group", "workers", "--delay", "1h", "--reason", "Bob looks")
+    for _ in range(2):
+        left = run("release", TOPIC, "1-0", "2-0", *later, "--json")
+        told = json.loads(left.stdout)
+        assert (left.returncode, told["released"], told["free"], told["not_held"]) == (
+            1,
+            [],
+            ["1-0", "2-0"],
+            [],
+        )
+        assert "Held by nobody, so left to the next consumer: 1-0, 2-0." in left.stderr
+    waiting = run("read", "--group", "workers", "--waiting").stdout
+    assert "postponed" not in waiting
+    (_, forced) = re.findall(r"`abe-redis (.*?)`", left.stderr)
+    done = run(*shlex.split(forced))
+    assert (done.returncode, done.stdout) == (0, "2 given back. Their next delivery is in 1h.\n")
+    assert answer("read", "--group", "workers", "--pending")["events"][0]["state"] == "postponed"
+    again = run("release", TOPIC, "1-0", "--group", "workers", "--delay", "2h")
+    assert (again.returncode, again.stdout) == (0, "1 given back. Its next delivery is in 2h.\n")
+    assert "force: yes" in run("audit", "--stream", TOPIC).stdout
+
+
+def test_ones_own_lease_that_is_over_can_be_postponed(redis: redis_py.Redis) -> None:
+    (leased,) = answer("read", "--group", "workers", "-n", "1")["events"]
+    redis.xclaim(TOPIC, "workers", leased["consumer"], 0, ["1-0"], idle=3_600_000, justid=True)
+    done = run("release", TOPIC, "1-0", "--group", "workers", "--delay", "1h")
+    assert (done.returncode, done.stdout) == (0, "1 given back. Its next delivery is in 1h.\n")
+
+
+def test_the_command_that_an_ack_offers_finishes_what_nobody_holds(redis: redis_py.Redis) -> None:
+    run("read", "--group", "workers", "-n", "1")
+    assert run("release", TOPIC, "1-0", "--group", "workers").returncode == 0
+    left = run("ack", TOPIC, "1-0", "--group", "workers")
+    assert left.returncode == 1
+    (_, forced) = re.findall(r"`abe-redis (.*?)`", left.stderr)
+    assert run(*shlex.split(forced)).stdout == "1 acknowledged.\n"

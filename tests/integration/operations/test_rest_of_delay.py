@@ -91,7 +91,7 @@ async def test_who_postponed_an_event_and_why_outlives_a_look(
     person, agent = Operations(make_backend(), origin="cli"), Operations(make_backend(), origin="mcp")
     await person.publish_event(said(1))
     (event,) = (await person.lease(group=GROUP, create_group=True)).events
-    place = {"stream": TOPIC, "group": GROUP}
+    place: dict[str, Any] = {"stream": TOPIC, "group": GROUP}
     await person.release(**place, ids=[event.id], delay_seconds=DELAY, reason="wait for the audit")
     for _ in range(2):
         leased = await agent.lease(group=GROUP, ids=[event.id])
