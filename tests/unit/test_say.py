@@ -7,7 +7,7 @@ import pytest
 
 from tests.unit.test_house import PACKAGE
 
-DOOR = PACKAGE / "cli/common.py"
+DOOR = PACKAGE / "cli/output.py"
 OTHERS = [
     path for path in sorted((PACKAGE / "cli").rglob("*.py")) if path != DOOR and "demo" not in path.parts
 ]

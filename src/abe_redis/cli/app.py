@@ -72,7 +72,7 @@ def _show_version(wanted: bool) -> None:  # noqa: FBT001 - typer's callback
     if wanted:
         from importlib.metadata import version  # noqa: PLC0415
 
-        from abe_redis.cli.common import say  # noqa: PLC0415
+        from abe_redis.cli.output import say  # noqa: PLC0415
 
         say(f"abe-redis {version('abe-redis')}")
         raise typer.Exit

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from abe_redis.cli.app import INSPECT, app
-from abe_redis.cli.common import AsJson, plain, show, with_scope
+from abe_redis.cli.common import AsJson, show, with_scope
+from abe_redis.cli.output import plain
 from abe_redis.runtime.plurals import when
 
 if TYPE_CHECKING:

@@ -1,17 +1,17 @@
-"""Helpers of the commands: one call on the queue, JSON output, a progress bar, a confirmation."""
+"""Helpers of the commands: one call on the queue, its result, a progress bar, a confirmation."""
 
-import os
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import anyio
 import typer
 from pydantic import BaseModel
 
-from abe_redis.cli.failure import interrupted, tell
-from abe_redis.errors import AbeRedisError, SettingsError
+from abe_redis.cli.failure import fail, interrupted, tell
+from abe_redis.cli.output import json_of, say
+from abe_redis.errors import SettingsError
 from abe_redis.runtime.collector import idle_during_imports
 
 if TYPE_CHECKING:
@@ -134,55 +134,6 @@ def show(result: BaseModel, text: str, *, as_json: bool, error: str = "") -> Non
         say(json_of(result, indent=2) if as_json else text)
     if error:
         fail(error, result)
-
-
-def wraps() -> bool:
-    """Whether sentences are wrapped: on a terminal, or where COLUMNS says how wide one is.
-
-    Elsewhere a sentence is one line, so that `grep` finds its words.
-    """
-    return (sys.stdout is not None and sys.stdout.isatty()) or "COLUMNS" in os.environ
-
-
-def say(text: str, *, to_stderr: bool = False) -> None:
-    """Print. All output of the commands goes through here: nothing in it can control the terminal.
-
-    Raises:
-        AbeRedisError: Whoever started the command has closed its stdout, so that an answer would be lost.
-    """
-    from abe_redis.sanitize.untrusted import lines  # noqa: PLC0415
-
-    if sys.stdout is None and not to_stderr:
-        raise AbeRedisError("stdout is closed, so not everything could be written.")
-    print(lines(text), file=sys.stderr if to_stderr else sys.stdout, flush=True)
-
-
-def json_of(result: BaseModel, *, indent: int | None = None) -> str:
-    """A result as JSON in ASCII, which no terminal and no code page changes."""
-    from abe_redis.sanitize.untrusted import ascii_json  # noqa: PLC0415
-
-    return ascii_json(result.model_dump(mode="json"), indent=indent)
-
-
-def plain(text: str) -> str:
-    """Untrusted text on one line, with what is hidden or would control a terminal shown, as in `[U+202E]`."""
-    from abe_redis.sanitize.untrusted import line  # noqa: PLC0415
-
-    return line(text)
-
-
-def fail(sentence: str, result: BaseModel | None = None) -> NoReturn:
-    """Say what failed, and end with 1.
-
-    Args:
-        sentence: What failed.
-        result: What was done all the same, for --json.
-
-    Raises:
-        typer.Exit: Always.
-    """
-    tell([sentence], result)
-    raise typer.Exit(1)
 
 
 def at_terminal() -> bool:

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from abe_redis.cli.app import INSPECT, app
-from abe_redis.cli.common import AsJson, plain, show, with_operations
+from abe_redis.cli.common import AsJson, show, with_operations
 from abe_redis.cli.filters import EventFilters, EventType, Since, Until
+from abe_redis.cli.output import plain
 from abe_redis.cli.spread import spread
 from abe_redis.runtime.plurals import count as count_of
 

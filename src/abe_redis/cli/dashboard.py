@@ -6,7 +6,7 @@ import anyio
 import typer
 
 from abe_redis.cli.app import INSPECT, app
-from abe_redis.cli.common import say
+from abe_redis.cli.output import say
 
 
 @app.command(rich_help_panel=INSPECT)

@@ -6,11 +6,12 @@ from typing import Annotated
 import typer
 
 from abe_redis.cli.app import REPAIR, app
-from abe_redis.cli.common import AnyStream, AsJson, plain, progress, with_scope
+from abe_redis.cli.common import AnyStream, AsJson, progress, with_scope
 from abe_redis.cli.common import show as show_result
 from abe_redis.cli.dead_choice import LetterFilters, none_of
 from abe_redis.cli.filters import EventFilters
 from abe_redis.cli.option_values import CheckedGroup
+from abe_redis.cli.output import plain
 from abe_redis.cli.payload_lines import Lines, page_size, print_lines
 from abe_redis.cli.spread import spread
 from abe_redis.runtime.plurals import count, when

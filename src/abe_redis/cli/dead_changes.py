@@ -11,7 +11,6 @@ from abe_redis.cli.common import (
     Yes,
     at_terminal,
     confirm,
-    plain,
     stepwise,
     with_backend,
     with_scope,
@@ -21,6 +20,7 @@ from abe_redis.cli.dead import dead
 from abe_redis.cli.dead_choice import Everything, Ids, LetterFilters
 from abe_redis.cli.failure import MAY_BE_DONE, when_interrupted
 from abe_redis.cli.filters import EventFilters
+from abe_redis.cli.output import plain
 from abe_redis.cli.spread import spread
 from abe_redis.runtime.plurals import count
 from abe_redis.runtime.shell import command

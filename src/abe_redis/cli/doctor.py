@@ -10,7 +10,8 @@ import anyio
 import typer
 
 from abe_redis.cli.app import INSPECT, app
-from abe_redis.cli.common import AsJson, plain, say, wraps
+from abe_redis.cli.common import AsJson
+from abe_redis.cli.output import plain, say, wraps
 
 if TYPE_CHECKING:
     from abe_redis.doctor import Finding

@@ -5,8 +5,9 @@ from typing import Annotated
 import typer
 
 from abe_redis.cli.app import REPAIR, app
-from abe_redis.cli.common import AsJson, DryRun, Yes, at_terminal, confirm, plain, progress, show, with_scope
+from abe_redis.cli.common import AsJson, DryRun, Yes, at_terminal, confirm, progress, show, with_scope
 from abe_redis.cli.failure import when_interrupted
+from abe_redis.cli.output import plain
 from abe_redis.runtime.plurals import count
 
 

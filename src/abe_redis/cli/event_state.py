@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from abe_redis.cli.common import plain
+from abe_redis.cli.output import plain
 from abe_redis.runtime import event_words
 from abe_redis.runtime.plurals import duration
 

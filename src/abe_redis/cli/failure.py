@@ -3,9 +3,11 @@
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import typer
+
+from abe_redis.cli.output import plain, say
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -38,15 +40,29 @@ def tell(sentences: Sequence[str], result: "BaseModel | None" = None) -> None:
         sentences: The reasons; they may quote what others wrote.
         result: What was done all the same, if anything.
     """
-    said = [_plain(sentence) for sentence in sentences]
+    said = [plain(sentence) for sentence in sentences]
     for sentence in said:
         _on_stderr(sentence)
     _on_stdout(" ".join(said), result)
 
 
+def fail(sentence: str, result: "BaseModel | None" = None) -> NoReturn:
+    """Say what failed, and end with 1.
+
+    Args:
+        sentence: What failed.
+        result: What was done all the same, for --json.
+
+    Raises:
+        typer.Exit: Always.
+    """
+    tell([sentence], result)
+    raise typer.Exit(1)
+
+
 def interrupted(sentence: str) -> None:
     """Say what Ctrl-C, SIGTERM or SIGHUP ended, and how far it was; the caller raises it again."""
-    _OURS.interrupted = _plain(sentence)
+    _OURS.interrupted = plain(sentence)
     _on_stderr(_OURS.interrupted)
 
 
@@ -74,15 +90,7 @@ def is_json() -> bool:
     return "--json" in (words[: words.index("--")] if "--" in words else words)
 
 
-def _plain(sentence: str) -> str:
-    from abe_redis.cli.common import plain  # noqa: PLC0415
-
-    return plain(sentence)
-
-
 def _on_stderr(sentence: str) -> None:
-    from abe_redis.cli.common import say  # noqa: PLC0415
-
     try:
         say(f"abe-redis: {sentence}", to_stderr=True)
     except OSError:
@@ -90,7 +98,6 @@ def _on_stderr(sentence: str) -> None:
 
 
 def _on_stdout(sentence: str, result: "BaseModel | None") -> None:
-    from abe_redis.cli.common import say  # noqa: PLC0415
     from abe_redis.sanitize.untrusted import ascii_json  # noqa: PLC0415
 
     if not is_json() or sys.stdout is None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Unpack
 
 import anyio
 
-from abe_redis.cli.common import say
+from abe_redis.cli.output import say
 from abe_redis.errors import CredentialsRefusedError, RedisUnavailableError, RequestError
 from abe_redis.operations.topics import MOST_NAMED
 from abe_redis.runtime.plurals import first_of

@@ -14,13 +14,12 @@ from abe_redis.cli.common import (
     Yes,
     at_terminal,
     confirm,
-    plain,
-    say,
     show,
     with_scope,
 )
 from abe_redis.cli.failure import MAY_BE_DONE, when_interrupted
 from abe_redis.cli.option_values import CheckedGroup
+from abe_redis.cli.output import plain, say
 from abe_redis.runtime.plurals import count
 from abe_redis.schemas.stats import is_agent, is_person
 

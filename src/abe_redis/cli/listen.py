@@ -10,9 +10,10 @@ import anyio
 import typer
 
 from abe_redis.cli.app import RUN, app
-from abe_redis.cli.common import LOCAL, MetricsHost, MetricsPort, exposed, operations_of, say
+from abe_redis.cli.common import LOCAL, MetricsHost, MetricsPort, exposed, operations_of
 from abe_redis.cli.handlers import find
 from abe_redis.cli.left_threads import leave_threads_behind
+from abe_redis.cli.output import say
 from abe_redis.errors import SettingsError
 from abe_redis.runtime.extras import how_to_install
 

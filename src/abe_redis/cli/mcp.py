@@ -11,9 +11,10 @@ import anyio
 import typer
 
 from abe_redis.cli.app import RUN, app, is_default, log_format_of
-from abe_redis.cli.common import LOCAL, MetricsHost, MetricsPort, exposed, say
+from abe_redis.cli.common import LOCAL, MetricsHost, MetricsPort, exposed
 from abe_redis.cli.mcp_limits import check, check_none
 from abe_redis.cli.option_values import CheckedGroup
+from abe_redis.cli.output import say
 from abe_redis.errors import SettingsError
 from abe_redis.runtime.collector import idle_during_imports
 

@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
-from abe_redis.cli.common import DryRun, Yes, confirm, say
+from abe_redis.cli.common import DryRun, Yes, confirm
 from abe_redis.cli.mcp import mcp, warn_of_a_file_that_is_not_read
+from abe_redis.cli.output import say
 from abe_redis.errors import InvalidArgumentError
 
 

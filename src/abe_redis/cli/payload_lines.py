@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from abe_redis.cli.common import fail, plain, say
+from abe_redis.cli.failure import fail
+from abe_redis.cli.output import plain, say
 from abe_redis.errors import AbeRedisError
 from abe_redis.runtime.plurals import count
 from abe_redis.runtime.shell import quoted

@@ -6,9 +6,10 @@ from typing import Annotated
 import typer
 
 from abe_redis.cli.app import EVENTS, app
-from abe_redis.cli.common import AsJson, plain, progress, say, show, with_operations
+from abe_redis.cli.common import AsJson, progress, show, with_operations
 from abe_redis.cli.encoding import checked, from_stdin, json_object
 from abe_redis.cli.failure import interrupted, keep
+from abe_redis.cli.output import plain, say
 from abe_redis.errors import InvalidArgumentError, PayloadError
 from abe_redis.runtime.plurals import count
 

@@ -10,9 +10,9 @@ from dataclasses import replace
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from abe_redis.cli.common import say
 from abe_redis.cli.encoding import json_object, like_utf_16
 from abe_redis.cli.line_numbers import Interrupted, LineRanges, published
+from abe_redis.cli.output import say
 from abe_redis.errors import AbeRedisError, InvalidArgumentError, PayloadError
 from abe_redis.events import codec
 from abe_redis.publishing.outbox_kept import reason_of

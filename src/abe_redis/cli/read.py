@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from abe_redis.cli.app import EVENTS, app
-from abe_redis.cli.common import AsJson, json_of, plain, say, show, with_backend, with_operations
+from abe_redis.cli.common import AsJson, show, with_backend, with_operations
 from abe_redis.cli.event_state import state_line, state_of
 from abe_redis.cli.filters import EventFilters, EventType, Since, Until
+from abe_redis.cli.output import json_of, plain, say
 from abe_redis.cli.payload_lines import Lines, page_size, print_lines
 from abe_redis.cli.settle import how_to_see_leases, how_to_settle
 from abe_redis.cli.spread import spread

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from abe_redis.cli.app import EVENTS, app
-from abe_redis.cli.common import AsJson, Stream, plain, show, with_operations
+from abe_redis.cli.common import AsJson, Stream, show, with_operations
 from abe_redis.cli.failure import MAY_BE_DONE, when_interrupted
+from abe_redis.cli.output import plain
 from abe_redis.runtime.shell import command, option
 from abe_redis.schemas.stats import is_agent, is_person
 

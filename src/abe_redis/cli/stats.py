@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from abe_redis.cli.app import INSPECT, app
-from abe_redis.cli.common import AnyStream, AsJson, plain, say, show, with_backend
+from abe_redis.cli.common import AnyStream, AsJson, show, with_backend
+from abe_redis.cli.output import plain, say
 
 if TYPE_CHECKING:
     from abe_redis.schemas import StatsResult

@@ -9,8 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from abe_redis.backend import RedisMessageQueueBackend
-from abe_redis.cli.common import plain, say, wraps
 from abe_redis.cli.failure import keep
+from abe_redis.cli.output import plain, say, wraps
 from abe_redis.errors import OutboxError, RedisRefusedError, RedisUnavailableError
 from abe_redis.inspection.health import NOTHING
 from abe_redis.operations.operations import Operations

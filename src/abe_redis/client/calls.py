@@ -47,3 +47,7 @@ def sent[E: Exception](error: E) -> E:
 
 class HungUpError(exceptions.ConnectionError):
     """The server closed the connection instead of answering a command of the greeting."""
+
+
+class TooFewReplicasError(exceptions.ConnectionError):
+    """The server has a write, and too few of its replicas have it yet."""

@@ -15,9 +15,8 @@ from redis.exceptions import (
 )
 
 from abe_redis.client import optional_commands, script_rights, url_mixups
-from abe_redis.client.calls import was_sent
+from abe_redis.client.calls import TooFewReplicasError, was_sent
 from abe_redis.client.passing_states import STREAM_FULL, code_of, state_of
-from abe_redis.client.topology.replication_wait import TooFewReplicasError
 from abe_redis.errors import AbeRedisError, CredentialsRefusedError, RedisRefusedError, RedisUnavailableError
 from abe_redis.runtime.plurals import named
 from abe_redis.settings import Settings

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from abe_redis.mcp.access import ACCESS
-from abe_redis.mcp.compat.sdk_line import SDK_2
+from abe_redis.mcp.sdk_line import SDK_2
 
 WITHOUT_SESSIONS = "2026-07-28"
 """The first version of the protocol that has no sessions."""

@@ -17,8 +17,8 @@ from pydantic import BaseModel, Field
 
 from abe_redis.errors import RequestError
 from abe_redis.mcp.client_identity import WITHOUT_SESSIONS, Identity
-from abe_redis.mcp.compat.sdk_line import SDK_2
 from abe_redis.mcp.questions import Question
+from abe_redis.mcp.sdk_line import SDK_2
 from abe_redis.operations.caller_limits import Named
 from abe_redis.runtime import clock
 

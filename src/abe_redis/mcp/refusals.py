@@ -6,7 +6,7 @@ from typing import Any
 
 from abe_redis.errors import AbeRedisError
 from abe_redis.mcp.commands import for_agent
-from abe_redis.mcp.compat.sdk_line import SDK_2
+from abe_redis.mcp.sdk_line import SDK_2
 from abe_redis.sanitize.untrusted import shown
 
 _INVALID = -32602

@@ -13,9 +13,9 @@ from abe_redis.mcp.changes import OVERVIEW, Followed
 from abe_redis.mcp.commands import advise
 from abe_redis.mcp.compat.arguments import Tool
 from abe_redis.mcp.compat.sdk import Server, told
-from abe_redis.mcp.compat.sdk_line import SDK_2
 from abe_redis.mcp.overview_length import fit_overview
 from abe_redis.mcp.permissions import Permissions
+from abe_redis.mcp.sdk_line import SDK_2
 from abe_redis.operations.checks import check_id
 from abe_redis.sanitize.untrusted import quoted, safe
 from abe_redis.schemas import EventView, ReadResult, StreamStats

@@ -16,8 +16,8 @@ from typing import Any
 import anyio
 
 from abe_redis.mcp.client_identity import WITHOUT_SESSIONS
-from abe_redis.mcp.compat.sdk_line import SDK_2
 from abe_redis.mcp.oauth import access_of
+from abe_redis.mcp.sdk_line import SDK_2
 from abe_redis.runtime import clock
 from abe_redis.runtime.web import App, Receive, Scope, Send
 

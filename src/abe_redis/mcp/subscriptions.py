@@ -24,8 +24,8 @@ import anyio
 from abe_redis.errors import AbeRedisError, RequestError
 from abe_redis.mcp.changes import Followed
 from abe_redis.mcp.client_identity import caller
-from abe_redis.mcp.compat.sdk_line import SDK_2
 from abe_redis.mcp.refusals import protocol_error
+from abe_redis.mcp.sdk_line import SDK_2
 from abe_redis.schemas import EventView, StreamStats
 
 _LOG = logging.getLogger(__name__)

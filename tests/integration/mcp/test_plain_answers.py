@@ -7,9 +7,9 @@ import pytest
 from redis.asyncio import Redis
 
 from abe_redis import EventWorker, RedisMessageQueueBackend
-from abe_redis.mcp.compat.sdk_line import SDK_2
 from abe_redis.mcp.permissions import Permissions
 from abe_redis.mcp.questions import Questions
+from abe_redis.mcp.sdk_line import SDK_2
 from abe_redis.operations.groups import Groups
 from abe_redis.operations.operations import Operations
 from abe_redis.operations.scope import Scope

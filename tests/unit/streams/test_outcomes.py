@@ -5,8 +5,7 @@ import asyncio
 import pytest
 from redis.exceptions import ConnectionError, NoPermissionError, OutOfMemoryError, ResponseError  # noqa: A004
 
-from abe_redis.client.calls import sent, unsent
-from abe_redis.client.topology.replication_wait import TooFewReplicasError
+from abe_redis.client.calls import TooFewReplicasError, sent, unsent
 from abe_redis.events.published import Published
 from abe_redis.streams.outcomes import Outcomes, nothing_was_done
 

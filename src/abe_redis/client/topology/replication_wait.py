@@ -7,16 +7,10 @@ primary loses it, unless both keep an append-only file.
 
 from typing import Any, override
 
-from redis import exceptions
-
-from abe_redis.client.calls import Promise, sent
+from abe_redis.client.calls import Promise, TooFewReplicasError, sent
 
 WAIT_SECONDS = 1.0
 """Time for the replicas."""
-
-
-class TooFewReplicasError(exceptions.ConnectionError):
-    """The server has a write, and too few of its replicas have it yet."""
 
 
 class Writes(Promise):

@@ -2,7 +2,7 @@
 
 from mcp.types import JSONRPCRequest
 
-from abe_redis.mcp.compat.sdk_line import SDK_2
+from abe_redis.mcp.sdk_line import SDK_2
 
 
 def keep_not_numbers() -> None:

@@ -7,7 +7,7 @@ stdio the process ends then, over HTTP the session.
 
 from typing import TYPE_CHECKING, Any
 
-from abe_redis.mcp.compat.sdk_line import SDK_2
+from abe_redis.mcp.sdk_line import SDK_2
 
 if TYPE_CHECKING or not SDK_2:
     from mcp.shared import session

@@ -10,8 +10,8 @@ from dataclasses import replace
 from typing import Any
 
 from abe_redis.mcp.access import ACCESS, within
-from abe_redis.mcp.compat.sdk_line import SDK_2
 from abe_redis.mcp.oauth import access_of
+from abe_redis.mcp.sdk_line import SDK_2
 
 type _Handler = Callable[..., Awaitable[Any]]
 

@@ -27,12 +27,12 @@ from abe_redis.mcp.compat.arguments import Tool, arguments_of, sentences, valida
 from abe_redis.mcp.compat.disconnects import leave_out_disconnects
 from abe_redis.mcp.compat.one_answer import answer_once
 from abe_redis.mcp.compat.plain_schema import plain_schema
-from abe_redis.mcp.compat.sdk_line import SDK_2
 from abe_redis.mcp.consent import Consent
 from abe_redis.mcp.lease_calls import LeaseCalls
 from abe_redis.mcp.questions import Question
 from abe_redis.mcp.refusals import of_resource, protocol_error, sentence
 from abe_redis.mcp.running_calls import RunningCalls
+from abe_redis.mcp.sdk_line import SDK_2
 from abe_redis.mcp.subscriptions import Queue, Subscriptions
 from abe_redis.mcp.waits import DID_NOT_WAIT, Waits
 from abe_redis.observability import hooks
