@@ -21,7 +21,6 @@ from abe_redis.cli.failure import MAY_BE_DONE, when_interrupted
 from abe_redis.cli.option_values import CheckedGroup
 from abe_redis.cli.output import plain, say
 from abe_redis.runtime.plurals import count
-from abe_redis.schemas.stats import is_agent, is_person
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -116,8 +115,8 @@ def _state(group: "GroupStats") -> str:
 
 def _alive(group: "GroupStats") -> str:
     """How many workers are alive; agents and people are counted apart, since they choose their events."""
-    agents = [one for one in group.consumers if is_agent(one.name)]
-    people = [one for one in group.consumers if is_person(one.name)]
+    agents = [one for one in group.consumers if one.kind == "agent"]
+    people = [one for one in group.consumers if one.kind == "person"]
     others = [one for one in group.consumers if one not in agents and one not in people]
     said = (
         [f"{sum(one.alive for one in others)} of {len(others)}"] if others or not (agents or people) else []

@@ -106,13 +106,28 @@ def _stream_line(one: StreamStats) -> str:
 def _consumer_line(each: _Consumer) -> str:
     one = each.one
     holds = f", holds {one.holds} for {duration(one.held_seconds or 0)}" if one.holds else ""
+    holds = f", had {one.holds}: {_OVER}" if one.lease_over else holds
     return (
         f"{plain(one.name)} of {plain(each.group)} on {plain(each.stream)}: {_state(one)}; "
         f"pending {pending(one.pending, one.postponed)}{holds}"
     )
 
 
+_OVER = "lease over"
+
+
+def _held_for(one: ConsumerStats) -> str:
+    """For how long a consumer has held its event, unless that is free by now; empty without one."""
+    return "" if one.held_seconds is None else _OVER if one.lease_over else duration(one.held_seconds)
+
+
+_NOBODY = "(nobody)"
+"""Stands in the place of a consumer's name before the events that nobody has."""
+
+
 def _state(one: ConsumerStats) -> str:
+    if one.name == _NOBODY:
+        return ""
     if one.alive:
         return "takes no events" if one.full else "alive"
     return "ended" if one.ended else f"silent for {duration(one.idle_seconds)}"
@@ -132,6 +147,12 @@ def _consumers(streams: Sequence[StreamStats]) -> Iterator[_Consumer]:
         for group in stream.groups:
             for one in group.consumers:
                 yield _Consumer(stream.stream, group.name, one)
+            number, postponed = group.nobodys
+            if number:
+                nobody = ConsumerStats(
+                    name=_NOBODY, pending=number, postponed=postponed, idle_seconds=0, alive=False
+                )
+                yield _Consumer(stream.stream, group.name, nobody)
 
 
 def _of_streams(streams: Sequence[StreamStats]) -> Table:
@@ -160,7 +181,7 @@ def _of_consumers(shown: Sequence[_Consumer]) -> Table:
             "" if one.lease_seconds is None else f"{one.lease_seconds:g} s",
             pending(one.pending, one.postponed),
             one.holds or "",
-            "" if one.held_seconds is None else duration(one.held_seconds),
+            _held_for(one),
         )
     return table
 

@@ -11,7 +11,6 @@ from abe_redis.runtime import plurals
 from abe_redis.runtime.plurals import some_of
 from abe_redis.runtime.shell import command
 from abe_redis.schemas import GroupStats, StreamStats
-from abe_redis.schemas.stats import is_agent
 from abe_redis.streams import ids, names, slots
 from abe_redis.streams.owners import Owner
 
@@ -88,7 +87,7 @@ async def _mixed(redis: Redis, streams: Iterable[StreamStats], owners: _Owners) 
         for group in stats.groups:
             if (stats.stream, group.name) in owners:
                 for one in group.workers:
-                    if one.name not in ordered[group.name] and not is_agent(one.name):
+                    if one.name not in ordered[group.name] and one.kind == "worker":
                         candidates[group.name].setdefault(one.name, stats.stream)
     for name, where in candidates.items():
         members = await _members(redis, name)

@@ -8,8 +8,8 @@ from abe_redis.inspection import remedies
 from abe_redis.inspection.disuse import about_disuse
 from abe_redis.inspection.health import examine, judge
 from abe_redis.inspection.situation import About
+from abe_redis.inspection.topic_groups import name_groups
 from abe_redis.schemas import GroupStats, Health, StreamStats
-from abe_redis.schemas.stats import is_person
 from abe_redis.settings import Settings
 from abe_redis.streams import key_types, names, peek, slots
 from abe_redis.streams.trim import is_over
@@ -50,6 +50,7 @@ async def streams(context: Context) -> AsyncIterator[Finding]:
     is_any = False
     async for stats in context.streams():
         is_any = True
+        await name_groups(context.redis, [stats], settings, context.patterns.match)
         if context.refuses_writes:
             stats.health, stats.advice = judge(stats, settings, refuses_writes=True)
         for finding in _judge(stats, settings, refuses_writes=context.refuses_writes):
@@ -116,8 +117,8 @@ def _of_group(
 ) -> Finding:
     """What is said about a group, and how long it holds back trimming if nobody works for it."""
     severity = _SEVERITY[about.health] if about.health is not None else "warning"
-    gone = [one for one in group.consumers if not one.alive and group.held_by(one)]
-    if severity == "ok" and not all(is_person(one.name) for one in gone):
+    gone = [one for one in group.consumers if not one.alive and group.left_with(one)]
+    if severity == "ok" and not all(one.kind == "person" for one in gone):
         severity = "warning"
     has_nobody = bool(group.pending or group.lag) and not (group.paused or group.workers or refuses_writes)
     if not has_nobody:

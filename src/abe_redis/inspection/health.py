@@ -1,5 +1,7 @@
 """The health of a stream, from its numbers: what is wrong, since when, and what to do."""
 
+from collections.abc import Sequence
+
 from abe_redis.inspection import holders, remedies
 from abe_redis.inspection.disuse import about_disuse
 from abe_redis.inspection.situation import (
@@ -12,10 +14,10 @@ from abe_redis.inspection.situation import (
     has_undelivered,
     has_work,
 )
-from abe_redis.runtime.plurals import duration
+from abe_redis.runtime.plurals import duration, first_of
 from abe_redis.runtime.shell import command, option
 from abe_redis.schemas import GroupStats, Health, StreamStats
-from abe_redis.schemas.stats import AGENTS, is_agent
+from abe_redis.schemas.stats import AGENTS
 from abe_redis.settings import Settings
 from abe_redis.streams.trim import is_over
 
@@ -53,7 +55,7 @@ def unread(at: Situation) -> Verdict:
     if not length or at.stats.groups:
         return Verdict()
     events = "1 event" if length == 1 else f"{length} events"
-    start = f"start a worker: `{remedies.WORKER}`"
+    start = f"start a worker: {_first_worker(at.stats.topic_groups)}"
     said = [Said(f"It has {events} and no group, so nobody reads it: {start}.")]
     settings = at.settings
     is_kept = at.stats.full_at is None and not settings.redis_stream_trim_unread
@@ -164,7 +166,7 @@ def silent(at: Situation) -> Verdict:
         return Verdict()
     return Verdict(
         said=[
-            Said(holders.about_silent(one, group), group.name)
+            Said(holders.about_silent(one, group, at.stats.stream), group.name)
             for group in at.waiting
             for one in group.consumers
             if holders.is_silent(one, group, at.settings)
@@ -242,13 +244,13 @@ def _missing(group: GroupStats) -> str:
     if not alive:
         return f"no consumer is alive{later}"
     held = sum(group.held_by(one) for one in alive)
-    who = "agents" if all(is_agent(one.name) for one in alive) else "people or agents"
+    who = "agents" if all(one.kind == "agent" for one in alive) else "people or agents"
     return f"no worker is alive{f' ({who} hold {held})' if held else later}"
 
 
 def _start(group: GroupStats, stream: str) -> str:
     """The advice that brings the missing party: in the agents' own group, that is an agent itself."""
-    is_theirs = group.name == AGENTS and all(is_agent(one.name) for one in group.consumers)
+    is_theirs = group.name == AGENTS and all(one.kind == "agent" for one in group.consumers)
     how = "an agent takes them with lease_events" if is_theirs else f"start a {_worker(group)}"
     return f"{how}{_or_remove(group, stream)}"
 
@@ -256,6 +258,14 @@ def _start(group: GroupStats, stream: str) -> str:
 def _worker(group: GroupStats) -> str:
     """The worker of a group, and the command that starts it."""
     return f"worker (`{remedies.worker(group.name)}`)"
+
+
+def _first_worker(groups: Sequence[str]) -> str:
+    """The command that starts a worker of a stream without a group, by the groups of its topic."""
+    if len(groups) == 1:
+        return f"`{remedies.worker(groups[0])}` (the group of its topic)"
+    of = f" (its topic has the groups {first_of(groups, MOST_NAMED)})" if groups else ""
+    return f"`{remedies.WORKER}`{of}"
 
 
 def _is_held_up(group: GroupStats, at: Situation) -> bool:

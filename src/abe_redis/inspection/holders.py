@@ -1,8 +1,8 @@
 """Consumers that hold events for long, or are silent: sentences for workers, for agents and for people."""
 
 from abe_redis.runtime.plurals import count, duration
+from abe_redis.runtime.shell import command, option
 from abe_redis.schemas import ConsumerStats, GroupStats
-from abe_redis.schemas.stats import is_agent, is_person
 from abe_redis.settings import Settings
 
 
@@ -14,7 +14,7 @@ def stuck(group: GroupStats, settings: Settings) -> list[ConsumerStats]:
     found = [
         one for one in group.consumers if one.full or _is_beyond(one, settings.redis_stream_lease_seconds)
     ]
-    return sorted((one for one in found if not is_person(one.name)), key=lambda one: -(one.held_seconds or 0))
+    return sorted((one for one in found if one.kind != "person"), key=lambda one: -(one.held_seconds or 0))
 
 
 def about_stuck(one: ConsumerStats, group: GroupStats) -> str:
@@ -23,7 +23,7 @@ def about_stuck(one: ConsumerStats, group: GroupStats) -> str:
         f"Consumer {one.name!r} of group {group.name!r} has held event {one.holds} for "
         f"{duration(one.held_seconds or 0)}"
     )
-    if is_agent(one.name):
+    if one.kind == "agent":
         return (
             f"{said}: an agent leased that, and keeps it while it makes calls and for ten minutes more. It "
             "settles it with `ack` or `release`."
@@ -36,22 +36,23 @@ def about_stuck(one: ConsumerStats, group: GroupStats) -> str:
 
 def is_silent(one: ConsumerStats, group: GroupStats, settings: Settings) -> bool:
     """Whether a consumer has events of which one hears nothing more from it."""
-    if not group.held_by(one):
+    if not group.left_with(one):
         return False
-    if is_person(one.name):  # alive, as each command of theirs shows; but that renews no lease
+    if one.kind == "person":  # alive, as each command of theirs shows; but that renews no lease
         return not one.alive or _is_beyond(one, one.lease_seconds or settings.redis_stream_lease_seconds)
     # An event that an agent postponed stays with its consumer until it is due; nothing waits for the agent.
-    return not one.alive and bool(one.holds or not is_agent(one.name))
+    return not one.alive and bool(one.holds or one.kind != "agent")
 
 
-def about_silent(one: ConsumerStats, group: GroupStats) -> str:
+def about_silent(one: ConsumerStats, group: GroupStats, stream: str) -> str:
     """The sentence about such a consumer, or one that has left its events."""
     who = f"Consumer {one.name!r} of group {group.name!r}"
-    events = count(group.held_by(one), "event")
-    if is_person(one.name):
+    number = group.left_with(one)
+    events = count(number, "event")
+    if one.kind == "person":
         return (
             f"{who} has {events}{longest(one)}: somebody leased that at the command line, and the lease is "
-            "over. Finish it with `abe-redis ack`, or leave it to the next consumer."
+            f"over. {_finish(one, group.name, stream, number)}, or leave {_it(number)} to the next consumer."
         )
     if one.ended:
         when = "" if one.lease_seconds is None else f" of {duration(one.lease_seconds)}"
@@ -61,13 +62,27 @@ def about_silent(one: ConsumerStats, group: GroupStats) -> str:
         )
     gone = (
         "its client or its process is gone"
-        if is_agent(one.name)
+        if one.kind == "agent"
         else "its process is gone or frozen, or its handler blocks the event loop"
     )
     return (
         f"{who} holds {events}{longest(one)}, and has been silent for {duration(one.idle_seconds)}: {gone}. "
         "A live consumer takes over what it holds."
     )
+
+
+def _it(number: int) -> str:
+    return "it" if number == 1 else "them"
+
+
+def _finish(one: ConsumerStats, group: str, stream: str, number: int) -> str:
+    """How to finish what a person has."""
+    whose = f"{option('--group', group)} {option('--consumer', one.name)}"
+    if number == 1 and one.holds:
+        return f"Finish it with `{command('ack', stream, one.holds, options=whose)}`"
+    look = command("read", stream, options=f"{option('--group', group)} --pending")
+    ack = command("ack", stream, "ID", options=whose)
+    return f"Finish {_it(number)} with `{ack}` (`{look}` shows the ids)"
 
 
 def longest(one: ConsumerStats) -> str:

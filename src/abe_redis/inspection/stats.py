@@ -1,7 +1,7 @@
 """A stream in numbers; `health` interprets them."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -10,6 +10,7 @@ from redis.asyncio import Redis
 
 from abe_redis.inspection.health import judge
 from abe_redis.schemas import Age, ConsumerStats, GroupStats, StreamStats
+from abe_redis.schemas.stats import kind_of
 from abe_redis.settings import Settings
 from abe_redis.streams import consumers, hold_times, ids
 from abe_redis.streams import info as streams_info
@@ -22,10 +23,6 @@ _AGES: tuple[tuple[Age, float], ...] = (
     ("under_1h", 3600),
     ("older", float("inf")),
 )
-
-
-_NOTHING = (False, None, None)
-"""Stands for unknown holdings of a consumer."""
 
 
 async def stream_stats(
@@ -105,7 +102,14 @@ class _Reader:
         )
         unread, lost = self._unread(row, group.lag)
         postponed = Counter(row["consumer"] for row in group.pending if row["message_id"] in group.postponed)
-        holding = hold_times.longest(group.pending, group.postponed, group.records, self.info.now)
+        lease = self._leases(group)
+        holding = hold_times.longest(group.pending, group.postponed, group.records, self.info.now, lease)
+        free = Counter(
+            row["consumer"]
+            for row in group.pending
+            if row["message_id"] not in group.postponed
+            and (hold_times.is_given_back(row) or hold_times.is_lease_over(row, lease(row["consumer"])))
+        )
         unused = [one["idle"] / 1000 for one in group.consumers]
         if used := self._recorded("used", row["name"]):
             unused.append(max(0.0, self.info.now - used))
@@ -129,16 +133,22 @@ class _Reader:
             beyond_end=self._is_beyond_end(row),
             lost=self._recorded("lost", row["name"]) + lost,
             consumers=[
-                self._consumer(one, group, postponed[one["name"]], holding.get(one["name"], _NOTHING))
+                self._consumer(one, group, postponed[name], free[name], holding.get(name))
                 for one in group.consumers
+                for name in [one["name"]]
             ],
         )
 
     def _consumer(
-        self, one: Row, group: streams_info.GroupInfo, postponed: int, holding: tuple[Any, ...]
+        self,
+        one: Row,
+        group: streams_info.GroupInfo,
+        postponed: int,
+        free: int,
+        holding: hold_times.Holding | None,
     ) -> ConsumerStats:
         """One consumer, from its row of XINFO CONSUMERS."""
-        name, (_, seconds, held_id) = one["name"], holding
+        name, text = one["name"], one["name"].decode(errors="replace")
         alive = consumers.is_alive(
             one["idle"] / 1000,
             recorded_seconds=group.lease_seconds.get(name),
@@ -146,17 +156,26 @@ class _Reader:
             has_left=name in group.records.ended | group.unheard,
         )
         return ConsumerStats(
-            name=name.decode(errors="replace"),
+            name=text,
+            kind="person" if name in group.records.people else kind_of(text),
             pending=one["pending"],
             postponed=min(one["pending"], postponed),
+            free=min(one["pending"], free),
             idle_seconds=one["idle"] / 1000,
             alive=alive,
             ended=name in group.records.ended,
             full=alive and name in group.records.full,
             lease_seconds=group.lease_seconds.get(name),
-            holds=held_id,
-            held_seconds=seconds,
+            holds=None if holding is None else holding.id,
+            held_seconds=None if holding is None else holding.seconds,
+            lease_over=holding is not None and holding.is_over,
         )
+
+    def _leases(self, group: streams_info.GroupInfo) -> Callable[[bytes], float]:
+        """How long the lease of a consumer lasts at most, as for whoever takes over its events."""
+        said = group.lease_seconds
+        unsaid = max([self.lease_seconds, *said.values()])
+        return lambda name: said.get(name, unsaid)
 
     def destroyed(self) -> Iterator[GroupStats]:
         """The destroyed groups with a recorded floor."""

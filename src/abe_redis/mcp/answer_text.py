@@ -200,6 +200,8 @@ def one_stream(result: StatsResult, *, hint: str = "") -> str:
             facts.append(f"pending by age: {ages}")
         lines.append(f"Group {quoted(group.name)}{where}: {'; '.join(facts)}.")
         lines += [_consumer(one, group) for one in group.consumers[:_MOST_CONSUMERS]]
+        number, postponed = group.nobodys
+        lines += [f"  Held by nobody: {plurals.pending(number, postponed)}."] * bool(number)
         if more := len(group.consumers) - _MOST_CONSUMERS:
             lines += [f"  {more} consumers more."] * (more > 0)
     if (more := len(every) - _MOST_GROUPS) > 0:
@@ -209,10 +211,13 @@ def one_stream(result: StatsResult, *, hint: str = "") -> str:
 
 def _consumer(one: ConsumerStats, group: GroupStats) -> str:
     held = group.held_by(one)
-    waits = f"; {one.pending - held:,} of it postponed, held by nobody" if one.pending > held else ""
-    holds = f", {one.holds} for {one.held_seconds or 0:.0f} s" if one.holds else ""
+    left = group.left_with(one)
+    waits = f"; {one.pending - left:,} of it postponed, held by nobody" if one.pending > left else ""
+    holds = f", {one.holds} for {one.held_seconds or 0:.0f} s" if one.holds and not one.lease_over else ""
     if one.ended:
-        return f"  Consumer {quoted(one.name)}: ended, left {held:,} to live consumers{waits}."
+        return f"  Consumer {quoted(one.name)}: ended, left {left:,} to live consumers{waits}."
+    had = f", as {one.holds}" if one.lease_over else ""
+    waits = f"; {left - held:,} of it free for the next consumer{had}{waits}" if left > held else waits
     alive = "takes no events" if one.full else "alive"
     state = alive if one.alive else f"silent for {one.idle_seconds:.0f} s"
     return f"  Consumer {quoted(one.name)}: {state}, holds {held:,}{holds}{waits}."

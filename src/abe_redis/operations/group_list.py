@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 
 from abe_redis.schemas import GroupOfStream, GroupsResult, StreamStats
-from abe_redis.schemas.stats import is_agent
 
 
 def listed(streams: Iterable[StreamStats]) -> GroupsResult:
@@ -12,7 +11,7 @@ def listed(streams: Iterable[StreamStats]) -> GroupsResult:
         groups=[
             GroupOfStream(
                 stream=stats.stream,
-                alive=sum(one.alive and not is_agent(one.name) for one in group.consumers),
+                alive=sum(one.alive and one.kind != "agent" for one in group.consumers),
                 **dict(group),
             )
             for stats in streams

@@ -1,6 +1,7 @@
 """Reads a stream by hand: one function for peeking, leasing and pending entries."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Unpack
 
 from redis.asyncio import Redis
@@ -16,6 +17,8 @@ from abe_redis.operations.waiting import Waiting
 from abe_redis.runtime import tasks
 from abe_redis.runtime.shell import command
 from abe_redis.schemas import MAX_COUNT, ReadResult
+from abe_redis.schemas.stats import kind_of
+from abe_redis.streams import hold_times
 from abe_redis.streams.peek import Order
 
 
@@ -189,9 +192,18 @@ class Reading(Waiting):
                     if since is not None and not is_new:
                         result.note += " The group was there already, so since changes nothing."
                     await self._scope.note("lease_events", **place, ids=taken.ids, buried=taken.buried)
+                    await self._note_person(found.redis, name, group, holder, taken.ids)
                     answer = await self._answered(result, found, max_chars, group=group)
                     grant.taken = len(taken.ids)
                     return answer
+
+    async def _note_person(
+        self, redis: Redis, stream: str, group: str, holder: str, ids: Sequence[str]
+    ) -> None:
+        """Note that a person has these events, if the name of their holder is like a worker's."""
+        if ids and kind_of(holder) == "worker":
+            with suppress(*failures.FAILURES):  # the events are leased all the same
+                await hold_times.note_person(redis, stream, group, holder)
 
     async def _made(
         self, redis: Redis, stream: str, group: str, *, create: bool | None, start: str | None

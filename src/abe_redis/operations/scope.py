@@ -12,6 +12,7 @@ from abe_redis.backend import RedisMessageQueueBackend
 from abe_redis.client import failures
 from abe_redis.errors import AbeRedisError, InvalidArgumentError, RequestError
 from abe_redis.inspection.stats import stream_stats
+from abe_redis.inspection.topic_groups import name_groups
 from abe_redis.operations import group_making, recording, topics
 from abe_redis.operations.caller_limits import Limits
 from abe_redis.runtime.likeness import did_you_mean
@@ -248,7 +249,9 @@ class Scope:
             found = [await stream_stats(redis, name, self.settings, ages=ages) for name in every]
             return [stats for stats in found if stats is not None]
 
-        return await look() if stream is not None else await slots.without_away(redis, look)
+        found = await look() if stream is not None else await slots.without_away(redis, look)
+        await name_groups(redis, found, self.settings, self.patterns.match)
+        return found
 
     async def find_group(
         self, redis: Redis, stream: str, group: str, *, create: bool | None, start: str | None = None

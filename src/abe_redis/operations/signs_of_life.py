@@ -14,7 +14,7 @@ from abe_redis.operations.scope import Scope
 from abe_redis.runtime import clock
 from abe_redis.runtime.plurals import named
 from abe_redis.schemas import ConsumerStats, GroupStats
-from abe_redis.schemas.stats import is_agent, is_person
+from abe_redis.schemas.stats import is_person
 from abe_redis.streams.consumers import sign_seconds
 from abe_redis.streams.manage import Unfinished
 
@@ -25,11 +25,7 @@ _LATE_SECONDS = 2.0
 
 def silent_workers(group: GroupStats) -> list[ConsumerStats]:
     """The workers that are silent, and have not ended in order."""
-    return [
-        one
-        for one in group.consumers
-        if not (one.alive or one.ended or is_agent(one.name) or is_person(one.name))
-    ]
+    return [one for one in group.consumers if one.kind == "worker" and not (one.alive or one.ended)]
 
 
 async def check_nobody_reads(

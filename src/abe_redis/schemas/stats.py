@@ -27,15 +27,33 @@ def is_person(consumer: str) -> bool:
     return consumer.startswith("cli-")
 
 
+type Kind = Literal["worker", "agent", "person"]
+
+
+def kind_of(consumer: str) -> Kind:
+    """What a consumer is, by its name."""
+    return "agent" if is_agent(consumer) else "person" if is_person(consumer) else "worker"
+
+
 class ConsumerStats(DeferredModel):
     """One consumer of a group."""
 
     name: str
-    pending: int = Field(description="Entries that it holds and has not acked.")
+    kind: Kind = Field(
+        default_factory=lambda given: kind_of(given["name"]),
+        description="Whether it is a worker, an agent (mcp-…), or a person at the command line (cli-…, and "
+        "who leases with --consumer).",
+    )
+    pending: int = Field(description="Entries under its name that are not acked: held, postponed or free.")
     postponed: int = Field(
         default=0,
         description="Those of them that wait for a retry or a delay, so that nobody holds them; of the 100 "
         "oldest, and of the 1,000 oldest in an answer about one stream.",
+    )
+    free: int = Field(
+        default=0,
+        description="Those of them that the next consumer gets: given back, or with a lease that is over; "
+        "of as many.",
     )
     idle_seconds: float = Field(
         description="Seconds since its last command in this group; while it waits, it gives a sign of life "
@@ -64,6 +82,10 @@ class ConsumerStats(DeferredModel):
     )
     held_seconds: float | None = Field(
         default=None, description="Seconds for which it has held that one, renewals included."
+    )
+    lease_over: bool = Field(
+        default=False,
+        description="Whether the lease of that one is over, so that the next consumer gets it.",
     )
 
 
@@ -133,9 +155,19 @@ class GroupStats(DeferredModel):
         known = [one for one in (self.oldest_pending, self.oldest_undelivered) if one is not None]
         return min(known, key=lambda one: [int(part) for part in one.split("-")], default=None)
 
-    def held_by(self, one: ConsumerStats) -> int:
-        """How many events a consumer of it holds, without those that wait for a retry."""
+    def left_with(self, one: ConsumerStats) -> int:
+        """How many events stand under a consumer's name, without those that wait for a retry."""
         return 0 if self.postponed >= self.pending else max(0, one.pending - one.postponed)
+
+    def held_by(self, one: ConsumerStats) -> int:
+        """How many of these it holds: the leases of the others are over, or they were given back."""
+        return max(0, self.left_with(one) - one.free)
+
+    @property
+    def nobodys(self) -> tuple[int, int]:
+        """How many pending events stand under no consumer's name, and how many of these are postponed."""
+        free = max(0, self.pending - sum(one.pending for one in self.consumers))
+        return free, min(free, max(0, self.postponed - sum(one.postponed for one in self.consumers)))
 
     @property
     def workers(self) -> list[ConsumerStats]:
@@ -144,12 +176,9 @@ class GroupStats(DeferredModel):
         Agents choose their events, so they count only in the group `agents`, and only if no one else has a
         consumer in it, alive or not. A person at the command line does not count.
         """
-        own = self.name == AGENTS and all(is_agent(one.name) for one in self.consumers)
-        return [
-            one
-            for one in self.consumers
-            if one.alive and not is_person(one.name) and (own or not is_agent(one.name))
-        ]
+        own = self.name == AGENTS and all(one.kind == "agent" for one in self.consumers)
+        kinds = {"worker", "agent"} if own else {"worker"}
+        return [one for one in self.consumers if one.alive and one.kind in kinds]
 
 
 class StreamStats(DeferredModel):
@@ -175,6 +204,9 @@ class StreamStats(DeferredModel):
         "REDIS_STREAM_HARD_MAXLEN here, or that of a publisher that was refused; null while it takes events.",
     )
     groups: list[GroupStats]
+    topic_groups: list[str] = Field(
+        default=[], exclude=True, description="Without a group: those of the other streams of its topic."
+    )
     health: Health = Field(
         description="ok: nothing is waiting. working: events are being worked on. backlog: events wait "
         "although consumers are alive. stalled: events wait and no consumer is alive, or a group skips all "

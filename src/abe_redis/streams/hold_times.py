@@ -5,7 +5,7 @@ in one more command, since when it holds those events.
 """
 
 import time
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from itertools import batched
 from typing import Any, NamedTuple
 
@@ -28,6 +28,14 @@ _LEFT = b"left"
 
 _FULL = b"full"
 """Stands before the record of a consumer that takes no events."""
+
+_PERSON = b"abe:person "
+"""Stands before the name of a consumer for which a person leases, in a field of its own without a value.
+
+A sign of life of a worker deletes it; see `note_alive.lua`.
+"""
+
+_KEPT_MS = 7 * 86_400_000
 
 _NOTE = Script.load("note_held")
 
@@ -79,6 +87,18 @@ async def note(
     await slots.in_steps(redis, streams, run)
 
 
+async def note_person(redis: Redis, stream: str, group: str, consumer: str) -> None:
+    """Record that a person leases for a consumer whose name looks like a worker's.
+
+    Raises:
+        redis.RedisError: The server refused it or could not be reached.
+    """
+    pipeline = redis.pipeline(transaction=False)
+    pipeline.hset(names.held(stream, group), _PERSON + consumer.encode(), b"")
+    pipeline.pexpire(names.held(stream, group), _KEPT_MS)
+    await pipeline.execute()
+
+
 class Since(NamedTuple):
     """A consumer's record of an event."""
 
@@ -96,19 +116,24 @@ class Records(NamedTuple):
     """The consumers of workers of which functions beyond their limit hold all places."""
     ended: frozenset[bytes]
     """The consumers that have ended in order, and hold nothing, whatever is pending under their names."""
+    people: frozenset[bytes]
+    """The consumers for which people lease at the command line, though their names look like workers'."""
 
 
 def records_from(said: Mapping[bytes, bytes]) -> Records:
     """The records of consumers, from the hash that holds them."""
+    since = {
+        (consumer, entry_id): Since(int(begun), int(at_ms))
+        for consumer, words in said.items()
+        if words != _LEFT
+        for entry_id, begun, at_ms in batched(words.removeprefix(_FULL).split(), 3)
+    }
+    people = frozenset(field.removeprefix(_PERSON) for field in said if field.startswith(_PERSON))
     return Records(
-        {
-            (consumer, entry_id): Since(int(begun), int(at_ms))
-            for consumer, words in said.items()
-            if words != _LEFT
-            for entry_id, begun, at_ms in batched(words.removeprefix(_FULL).split(), 3)
-        },
+        since,
         frozenset(consumer for consumer, words in said.items() if words.startswith(_FULL)),
         frozenset(consumer for consumer, words in said.items() if words == _LEFT),
+        people - {consumer for consumer, _ in since},  # a person notes nothing: that is a worker's
     )
 
 
@@ -125,6 +150,11 @@ def is_given_back(row: Row) -> bool:
 def is_left(row: Row, records: Records) -> bool:
     """Whether the consumer of a pending entry has ended in order without giving it back."""
     return row["consumer"] in records.ended and not is_given_back(row)
+
+
+def is_lease_over(row: Row, lease_seconds: float) -> bool:
+    """Whether the lease of a pending entry is over, if it has one; in seconds how long such a lease lasts."""
+    return int(row["time_since_delivered"]) / 1000 >= lease_seconds
 
 
 def seconds_of(row: Row, records: Records, now: float) -> float | None:
@@ -152,10 +182,16 @@ class Holding(NamedTuple):
     """Whether a handler has begun it, as far as Redis knows."""
     seconds: float
     id: str
+    is_over: bool = False
+    """Whether the lease is over, so that the next consumer gets it."""
 
 
 def longest(
-    rows: Iterable[Row], postponed: Container[bytes], records: Records, now: float
+    rows: Iterable[Row],
+    postponed: Container[bytes],
+    records: Records,
+    now: float,
+    lease: Callable[[bytes], float],
 ) -> dict[bytes, Holding]:
     """Per consumer, the event that it has held longest; events with a handler come before others.
 
@@ -164,12 +200,14 @@ def longest(
         postponed: Ids of those that wait for their time; nobody holds them.
         records: Those of the group's consumers.
         now: The server's time in seconds.
+        lease: How many seconds a lease of a consumer lasts.
     """
     found: dict[bytes, Holding] = {}
     for row in rows:
         seconds = None if row["message_id"] in postponed else seconds_of(row, records, now)
         if seconds is not None:
-            one = Holding(row["times_delivered"] > 0, round(seconds, 3), row["message_id"].decode())
+            has_begun, is_over = row["times_delivered"] > 0, is_lease_over(row, lease(row["consumer"]))
+            one = Holding(has_begun, round(seconds, 3), row["message_id"].decode(), is_over)
             best = found.get(row["consumer"])
             if best is None or one[:2] > best[:2]:  # of equals, the oldest
                 found[row["consumer"]] = one

@@ -77,7 +77,13 @@ SLOW_FOR_RETRIES = (
 RETRIED = {"lag": 1, "consumers": [ConsumerStats(**HOLDER, postponed=1, alive=False)]}
 LEASED_BY_HAND = (
     "Consumer 'cli-me' of group 'g' has 2 events, 7-0 for 5 min: somebody leased that at the command "
-    "line, and the lease is over. Finish it with `abe-redis ack`, or leave it to the next consumer."
+    "line, and the lease is over. Finish them with `abe-redis ack s ID --group g --consumer cli-me` "
+    "(`abe-redis read s --group g --pending` shows the ids), or leave them to the next consumer."
+)
+ONE_BY_HAND = (
+    "Consumer 'ann' of group 'g' has 1 event, 7-0 for 5 min: somebody leased that at the command line, and "
+    "the lease is over. Finish it with `abe-redis ack s 7-0 --group g --consumer ann`, or leave it to the "
+    "next consumer."
 )
 KEPT_BY_AGENT = (
     "Consumer 'mcp-me' of group 'g' has held event 7-0 for 5 min: an agent leased that, and keeps it while "
@@ -86,6 +92,7 @@ KEPT_BY_AGENT = (
 LATER: dict[str, Any] = {"pending": 1, "postponed": 1, "alive": False}
 NOT_NOW = "Group 'g' has 1 pending, all postponed and 0 not delivered yet and no"
 PERSON: dict[str, Any] = {"name": "cli-me", "lease_seconds": 30}
+BY_NAME = PERSON | {"name": "ann", "kind": "person"}
 AHEAD = (
     "Group 'g' stands at 9-0, beyond the end of the stream, and skips every event: somebody set it there by "
     "hand (XGROUP SETID or CREATE). "
@@ -100,6 +107,7 @@ NO_GROUP = (
     "It has 10 events and no group, so nobody reads it: start a worker: `abe-redis worker MODULE:HANDLER "
     "--group GROUP`."
 )
+OF_TOPIC = f"{NO_GROUP[:-1]} (the group of its topic).".replace("GROUP`", "bot`")
 FULL = (
     "It is full: at 10 entries (REDIS_STREAM_HARD_MAXLEN of publishers; here it is 1000000) every publish is "
     "refused, as its consumers are behind. Start or add consumers, or raise REDIS_STREAM_HARD_MAXLEN where "
@@ -125,6 +133,13 @@ RULE_BY_RULE = [
     ("unread", [], {}, ("unread", NO_GROUP)),
     ("unread", [], {"length": 1000}, ("unread", NO_GROUP.replace("10 events", "1000 events") + KEPT)),
     ("unread", [], {"length": 1000, "full_at": 1000}, ("unread", NO_GROUP.replace("10 ev", "1000 ev"))),
+    ("unread", [], {"topic_groups": ["bot"]}, ("unread", OF_TOPIC)),
+    (
+        "unread",
+        [],
+        {"topic_groups": ["a", "b"]},
+        ("unread", f"{NO_GROUP[:-1]} (its topic has the groups 'a', 'b')."),
+    ),
     ("unread", [], {"length": 0}, (None, "")),
     ("unread", [{}], {}, (None, "")),
     ("stalled", [BUSY | {"alive": False}], {}, ("stalled", f"{ONE} 5 s ago) {NOBODY} {START}")),
@@ -198,6 +213,7 @@ RULE_BY_RULE = [
     ("silent", [held(alive=False, **PERSON)], {}, (None, LEASED_BY_HAND)),
     ("silent", [held(**PERSON)], {}, (None, LEASED_BY_HAND)),
     ("silent", [held(**PERSON | {"lease_seconds": 300})], {}, (None, "")),
+    ("silent", [held(**BY_NAME | {"pending": 1}, alive=False)], {}, (None, ONE_BY_HAND)),
     ("silent", [{"pending": 2, "consumers": [ConsumerStats(**HOLDER, alive=False)]}], {}, (None, FROZEN)),
     ("silent", [{"pending": 2, "consumers": [ConsumerStats(**HOLDER, alive=True)]}], {}, (None, "")),
     ("silent", [BUSY | {"alive": False}], {}, (None, "")),

@@ -137,13 +137,17 @@ def _group(state: State, one: StreamStats, group: GroupStats, width: int) -> lis
                 Figures("HOLDS", [one.holds or "" for one in consumers]),
                 Figures(
                     "FOR",
-                    ["" if one.held_seconds is None else duration(one.held_seconds) for one in consumers],
+                    [_held_for(one) for one in consumers],
                 ),
             ],
             width=width,
             styles={("STATE", row): "green" if one.alive else "yellow" for row, one in enumerate(consumers)},
         ),
     ]
+
+
+def _held_for(one: ConsumerStats) -> str:
+    return "" if one.held_seconds is None else "over" if one.lease_over else duration(one.held_seconds)
 
 
 def _state(one: ConsumerStats) -> str:

@@ -19,6 +19,7 @@ for i = 1, #KEYS, 3 do
   if not is_absent(read, 'XREADGROUP') then
     say_lease(leases, consumer, lease_ms, now) -- else it seems to be another program's (see `vanished`)
     if redis.pcall('HGET', held, consumer) == 'left' then redis.call('HDEL', held, consumer) end
+    redis.call('HDEL', held, 'abe:person ' .. consumer) -- a worker, from now on
   end
 end
 return redis.status_reply('OK')
