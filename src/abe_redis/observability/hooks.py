@@ -24,6 +24,11 @@ type CallOutcome = Literal["done", "refused", "failed"]
 type Fate = Literal["queued", "answered", "refused"]
 """The outcome of a payload from Slack. `answered`: at once, and nothing was queued."""
 
+OF_STRANGERS = frozenset(
+    {"no POST", "no signature", "bad signature", "stale", "too large", "hung up", "no body"}
+)
+"""Reasons for which a request is refused before anybody knows whether it is Slack's."""
+
 type EndOfReceiving = Callable[[Fate, str], None]
 """Called with a detail: the stream of a queued payload, or the reason of a refusal."""
 type EndOfPublishing = Callable[["Sequence[Published]", BaseException | None], None]

@@ -26,7 +26,11 @@ _BREATH_SECONDS = 0.005
 _PAUSE_SECONDS = 0.5
 """Time until the next attempt when a connection could not be accepted."""
 _SILENT_SECONDS = 60.0
-"""Time between two log lines about that."""
+"""Least time between two log lines about the same."""
+_NOT_ACCEPTED = (
+    "No connection can be accepted (%s); they wait. If that is the limit of open files, raise it: "
+    "`ulimit -n`, or LimitNOFILE= of systemd."
+)
 
 
 class Room(Protocol):
@@ -45,7 +49,7 @@ async def accept(listening: socket.socket, protocol: Callable[[], asyncio.Protoc
         room: Bounds them. One for which there is no room is closed at once, and costs no more than that.
     """
     listening.settimeout(0)
-    told = _Told()
+    told = Seldom()
     while True:
         await anyio.wait_readable(listening)
         pause, accepted = 0.0, list[socket.socket]()
@@ -58,7 +62,7 @@ async def accept(listening: socket.socket, protocol: Callable[[], asyncio.Protoc
                 else:
                     connection.close()
         except OSError as error:
-            told.failed(error)
+            told.say(logging.ERROR, _NOT_ACCEPTED, error.strerror)
             pause = _PAUSE_SECONDS
         async with anyio.create_task_group() as tasks:
             for connection in accepted:
@@ -90,18 +94,14 @@ def _waiting(listening: socket.socket) -> Iterator[socket.socket]:
         yield connection
 
 
-class _Told:
-    """Logs that connections cannot be accepted, from time to time."""
+class Seldom:
+    """Logs what may happen again and again, at most once in a while."""
 
     def __init__(self) -> None:
         self._at = -math.inf
 
-    def failed(self, error: OSError) -> None:
-        if time.monotonic() - self._at < _SILENT_SECONDS:
-            return
-        self._at = time.monotonic()
-        _LOG.error(
-            "No connection can be accepted (%s); they wait. If that is the limit of open files, raise it: "
-            "`ulimit -n`, or LimitNOFILE= of systemd.",
-            error.strerror,
-        )
+    def say(self, level: int, sentence: str, *facts: object) -> None:
+        """Log a sentence, unless there was one a short time ago."""
+        if time.monotonic() - self._at >= _SILENT_SECONDS:
+            self._at = time.monotonic()
+            _LOG.log(level, sentence, *facts)

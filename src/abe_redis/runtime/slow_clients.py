@@ -1,7 +1,7 @@
 """Limits how long HTTP connections wait for a request, and ends those that have waited longest for others.
 
-Uvicorn waits without limit for the first byte and for the end of a head. So anybody could occupy all
-connections before a token is checked.
+Uvicorn waits without limit for the first byte and for the end of a head, and applications for bodies. So
+anybody could occupy all connections before a token or a signature is checked.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ class Impatient(H11Protocol):
 
     seconds = HEAD_SECONDS
     waiting: ClassVar[dict["Impatient", None]] = {}
-    """Those that wait for a request, in the order in which they began to."""
+    """Those that wait for a request or for the rest of its body, in the order in which they began to."""
     _overdue: asyncio.TimerHandle | None = None
 
     @override
@@ -54,15 +54,23 @@ class Impatient(H11Protocol):
         super().connection_lost(exc)
 
     def _look(self) -> None:
-        """Begin to wait for a request, or stop because one has arrived."""
+        """Begin to wait for a request, or stop because one has arrived.
+
+        While the rest of its body is on its way, the application limits the time, and it may still make room.
+        """
         if not getattr(self.cycle, "response_complete", True):
-            self._stop_waiting()
+            self._stop_clock()
+            if not self.cycle.more_body:
+                self.waiting.pop(self, None)
         elif self._overdue is None and not self.transport.is_closing():
             self.waiting[self] = None
             self._overdue = self.loop.call_later(self.seconds, self._give_up)
 
     def _stop_waiting(self) -> None:
         self.waiting.pop(self, None)
+        self._stop_clock()
+
+    def _stop_clock(self) -> None:
         if self._overdue is not None:
             self._overdue.cancel()
             self._overdue = None
@@ -75,7 +83,7 @@ class Impatient(H11Protocol):
 
     @classmethod
     def end_one(cls) -> bool:
-        """End the one that has waited longest for a request; whether there was one."""
+        """End the one that has waited longest for a request, or for its body; whether there was one."""
         if not cls.waiting:
             return False
         next(iter(cls.waiting))._give_up()  # noqa: SLF001 - another one of us

@@ -1,6 +1,7 @@
 """A web server that ends at a signal: for the MCP server over HTTP, and for the dashboard."""
 
 import errno
+import logging
 import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, MutableMapping
@@ -11,7 +12,7 @@ import anyio
 import uvicorn
 
 from abe_redis.errors import AbeRedisError
-from abe_redis.runtime.acceptance import WAITING, accept
+from abe_redis.runtime.acceptance import WAITING, Seldom, accept
 from abe_redis.runtime.signals import on_signal
 from abe_redis.runtime.slow_clients import HEAD_SECONDS, Impatient, impatient, most_connections
 
@@ -26,6 +27,12 @@ _CLOSE_SECONDS = 1
 """Time that connections then get to close; then they are dropped."""
 _LAST_SECONDS = 10
 """Time after which Uvicorn gives up on a call that resists cancellation, and logs an error."""
+
+_LOG = logging.getLogger(__name__)
+_CROWDED = (
+    "All %d connections are open. For each new one, the one is closed that waits longest for a request or "
+    "for the rest of one; if there is none, the new one is."
+)
 
 
 def listen(host: str, port: int, *, prefix: str = "") -> socket.socket:
@@ -191,6 +198,7 @@ class _Server(uvicorn.Server):
         self._ending = ending
         self._calls = calls
         self._most = most_connections()
+        self._crowded = Seldom()
 
     @override
     async def main_loop(self) -> None:
@@ -204,7 +212,10 @@ class _Server(uvicorn.Server):
 
     def for_one_more(self, accepted: int) -> bool:
         """Whether one more connection may begin; the one that has waited longest for a request makes room."""
-        return len(self.server_state.connections) + accepted < self._most or self._protocol.end_one()
+        if len(self.server_state.connections) + accepted < self._most:
+            return True
+        self._crowded.say(logging.WARNING, _CROWDED, self._most)
+        return self._protocol.end_one()
 
     @override
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

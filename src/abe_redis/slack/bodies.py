@@ -12,9 +12,10 @@ from abe_redis.slack.shapes import Sent
 MOST_BYTES = 1024 * 1024
 """Slack's largest envelopes have about 100 KB, and a form takes up to three bytes for one."""
 
+MOST_OF_A_CHECK = 200
+"""Bytes of Slack's check of a certificate."""
+
 _MOST_FIELDS = 200
-_MOST_OF_A_CHECK = 200
-"""Bytes."""
 _NEITHER = "the body is neither JSON nor a form"
 
 
@@ -37,7 +38,7 @@ def decoded(body: bytes) -> Sent:
 
 def is_ssl_check(body: bytes) -> bool:
     """Whether this is only Slack's check of a certificate: `ssl_check=1&token=…`."""
-    if not body.startswith((b"ssl_check=1", b"token=")) or len(body) > _MOST_OF_A_CHECK:
+    if not body.startswith((b"ssl_check=1", b"token=")) or len(body) > MOST_OF_A_CHECK:
         return False
     try:
         sent = decoded(body)

@@ -79,36 +79,43 @@ class SlackDoor:
             allowed = (("allow", "POST"),)
             return Answer("refused", 405, "Slack posts here.", reason="no POST", headers=allowed)
         headers = _headers(scope)
-        with anyio.move_on_after(ANSWER_SECONDS):
-            try:
-                body = await _body(receive, headers.get("content-length", ""))
-            except _BodyError as error:
-                return error.answer
-            return await self._take(body, headers)
-        return Answer("refused", 503, "This took too long; send it again.", reason="too slow")
+        until = anyio.current_time() + ANSWER_SECONDS
+        body: bytes | Answer = _NO_BODY
+        with anyio.CancelScope(deadline=until):
+            body = await self._body(receive, headers)
+        return body if isinstance(body, Answer) else await self._take(body, headers, until)
 
-    async def _take(self, body: bytes, headers: dict[str, str]) -> Answer:
-        flaw = signatures.flaw_in(
-            body,
-            headers.get("x-slack-signature"),
-            headers.get("x-slack-request-timestamp"),
-            secrets=self._secrets,
-            now=time.time(),
-        )
+    async def _body(self, receive: Receive, headers: dict[str, str]) -> bytes | Answer:
+        """The body; or a refusal, if the head shows that it is not Slack's, or the body does not come."""
+        flaw = signatures.flaw_of_head(*_signed(headers), now=time.time())
+        if flaw not in {None, "no signature"}:  # strangers keep nobody out with bodies that never come
+            return self._refused(flaw)
+        most = bodies.MOST_BYTES if flaw is None else bodies.MOST_OF_A_CHECK
+        try:
+            return await _read(receive, headers.get("content-length", ""), most)
+        except _TooLargeError:
+            return _TOO_LARGE if flaw is None else self._refused(flaw)
+        except _HungUpError:
+            return _GONE
+
+    async def _take(self, body: bytes, headers: dict[str, str], until: float) -> Answer:
+        flaw = signatures.flaw_in(body, *_signed(headers), secrets=self._secrets, now=time.time())
         if flaw == "no signature" and bodies.is_ssl_check(body):
             return Answer("answered")  # which Slack does not sign; nothing comes of it
         if flaw is not None:
-            self._tell_once(flaw)
-            return Answer("refused", 401, "This is not signed by Slack.", reason=flaw)
+            return self._refused(flaw)
         try:
             sent = bodies.decoded(body)
         except bodies.BadBodyError as error:
             _LOG.warning("A request that Slack signed was refused: %s.", error)
             return Answer("refused", 400, f"This cannot be read: {error}.", reason="bad body")
-        return await self._receiver.take(sent, _arrival(headers))
+        return await self._receiver.take(sent, _arrival(headers), until=until)
 
-    def _tell_once(self, flaw: signatures.Flaw) -> None:
-        """Log a kind of refusal once: anybody can cause more, and the metrics count them."""
+    def _refused(self, flaw: signatures.Flaw) -> Answer:
+        """The answer to what Slack has not signed.
+
+        A kind of refusal is logged once: anybody can cause more, and the metrics count them.
+        """
         level = logging.DEBUG if flaw in self._told else logging.WARNING
         self._told.add(flaw)
         _LOG.log(
@@ -116,6 +123,12 @@ class SlackDoor:
             "A request was refused: %s. If all are, check SLACK_SIGNING_SECRET and this machine's clock.",
             flaw,
         )
+        return Answer("refused", 401, "This is not signed by Slack.", reason=flaw)
+
+
+def _signed(headers: dict[str, str]) -> tuple[str | None, str | None]:
+    """The signature and the time of a request."""
+    return headers.get("x-slack-signature"), headers.get("x-slack-request-timestamp")
 
 
 def _headers(scope: Scope) -> dict[str, str]:
@@ -130,33 +143,38 @@ def _headers(scope: Scope) -> dict[str, str]:
     return {name: value for name, value in found.items() if name not in twice}
 
 
-class _BodyError(Exception):
-    def __init__(self, answer: Answer) -> None:
-        self.answer = answer
+class _TooLargeError(Exception):
+    """A body is larger than it may be."""
+
+
+class _HungUpError(Exception):
+    """Its sender went away."""
 
 
 _TOO_LARGE = Answer("refused", 413, "This is larger than what Slack sends.", reason="too large")
 _GONE = Answer("refused", 400, "You went away.", reason="hung up")
+_NO_BODY = Answer("refused", 408, "Its body did not come.", reason="no body")
 
 
-async def _body(receive: Receive, length: str) -> bytes:
+async def _read(receive: Receive, length: str, most: int) -> bytes:
     """The body; reading stops as soon as it is too large.
 
     Raises:
-        _BodyError: It is too large, or its sender went away.
+        _TooLargeError: It has more bytes than the most.
+        _HungUpError: Its sender went away.
     """
-    if length.isascii() and length.isdecimal() and int(length[:20]) > bodies.MOST_BYTES:
-        raise _BodyError(_TOO_LARGE)
+    if length.isascii() and length.isdecimal() and int(length[:20]) > most:
+        raise _TooLargeError
     parts: list[bytes] = []
     size, more = 0, True
     while more:
         message = await receive()
         if message["type"] == "http.disconnect":
-            raise _BodyError(_GONE)
+            raise _HungUpError
         parts.append(message.get("body", b""))
         size += len(parts[-1])
-        if size > bodies.MOST_BYTES:
-            raise _BodyError(_TOO_LARGE)
+        if size > most:
+            raise _TooLargeError
         more = message.get("more_body", False)
     return b"".join(parts)
 

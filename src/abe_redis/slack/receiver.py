@@ -4,16 +4,20 @@ Slack gets its answer only when Redis has the event. In every other case Slack s
 was queued after all is not queued twice.
 """
 
+import asyncio
 import logging
 import traceback
 from dataclasses import dataclass, field
 from typing import Any, Protocol
+
+import anyio
 
 from abe_redis.errors import AbeRedisError, PayloadError
 from abe_redis.events.arrival import Arrival
 from abe_redis.events.conversation import Grain, conversation_of
 from abe_redis.events.published import Published
 from abe_redis.observability.hooks import Fate
+from abe_redis.slack.outages import Outages
 from abe_redis.slack.queues import Queues
 from abe_redis.slack.shapes import Sent
 from abe_redis.slack.turns import Turns
@@ -35,6 +39,10 @@ class Answer:
     reason: str = ""
     """Why it was refused, as metrics and the log have it."""
     headers: tuple[tuple[str, str], ...] = field(default=())
+
+
+_TOO_SLOW = Answer("refused", 503, "This took too long; send it again.", reason="too slow")
+_LATE_APP = Answer("refused", 503, "The app did not answer in time.", reason="the app was too slow")
 
 
 class Publisher(Protocol):
@@ -84,15 +92,25 @@ class Receiver:
         """To which streams things go."""
         self._live = live
         self._turns = Turns()
-        self._refused = 0
-        """Events that Redis did not take, since it last took one."""
+        self._outages = Outages()
 
-    async def take(self, sent: Sent, arrival: Arrival) -> Answer:
-        """Queue what Slack sent, or answer it if it is not for the queue."""
+    async def take(self, sent: Sent, arrival: Arrival, *, until: float) -> Answer:
+        """Queue what Slack sent, or answer it if it is not for the queue.
+
+        Args:
+            sent: What it sent.
+            arrival: How it came.
+            until: Time, by `anyio.current_time`, at which Slack must have an answer.
+        """
         try:
-            return await self._take(sent, arrival)
+            with anyio.CancelScope(deadline=until):
+                return await self._take(sent, arrival)
+            return _LATE_APP if self._is_live(sent) else _TOO_SLOW
         except Exception as error:  # noqa: BLE001 - one event's failure is not the next one's
             return failed(error)
+
+    def _is_live(self, sent: Sent) -> bool:
+        return self._live is not None and self._live.wants(sent)
 
     async def finish(self) -> None:
         """At the end, after the last payload: wait for running listeners of the app."""
@@ -104,7 +122,7 @@ class Receiver:
             return Answer("answered", body=sent.challenge)
         if arrival.path == "http" and sent.is_ssl_check:
             return Answer("answered")
-        if self._live is not None and self._live.wants(sent):
+        if self._live is not None and self._is_live(sent):
             return await self._live.answer(sent.payload)
         if sent.asks_for_options:
             _LOG.warning(
@@ -126,13 +144,12 @@ class Receiver:
             _LOG.warning("Slack sent what cannot be queued: %s", error)
             return Answer("refused", 400, "This cannot be queued.", reason="bad payload")
         except AbeRedisError as error:
-            self._refused += 1
-            if self._refused == 1:
-                _LOG.warning("Slack is asked to send events again: %s", error)
+            self._outages.refused(stream, error)
             return Answer("refused", 503, "The queue does not answer; send it again.", reason="unavailable")
-        if self._refused:
-            _LOG.warning("Redis takes events again; %d were refused meanwhile.", self._refused)
-            self._refused = 0
+        except asyncio.CancelledError:  # the time for an answer is over
+            self._outages.refused(stream, None)
+            raise
+        self._outages.taken(stream)
         return Answer("queued", reason=stream)
 
 

@@ -12,6 +12,7 @@ from abe_redis.settings import Settings
 WINDOW_SECONDS = 300
 """Most seconds between a request's time and ours; beyond that it may be a recorded request."""
 
+_SIGNATURE = re.compile(r"v0=[0-9a-f]{64}")
 _TIMESTAMP = re.compile(r"[0-9]{1,12}")
 
 type Flaw = Literal["no signature", "bad signature", "stale"]
@@ -33,6 +34,21 @@ def secrets_of(settings: Settings) -> list[bytes]:
     return [one.encode() for one in found if one]
 
 
+def flaw_of_head(signature: str | None, timestamp: str | None, *, now: float) -> Flaw | None:
+    """The fault that a request's head shows already, whatever its body is; None when it shows none.
+
+    Args:
+        signature: The header `X-Slack-Signature`.
+        timestamp: The header `X-Slack-Request-Timestamp`.
+        now: The time.
+    """
+    if not signature or not timestamp:
+        return "no signature"
+    if not (_SIGNATURE.fullmatch(signature) and _TIMESTAMP.fullmatch(timestamp)):
+        return "bad signature"
+    return "stale" if abs(now - int(timestamp)) > WINDOW_SECONDS else None
+
+
 def flaw_in(
     body: bytes, signature: str | None, timestamp: str | None, *, secrets: Sequence[bytes], now: float
 ) -> Flaw | None:
@@ -45,17 +61,13 @@ def flaw_in(
         secrets: The app's.
         now: The time.
     """
-    if not signature or not timestamp:
-        return "no signature"
-    if not _TIMESTAMP.fullmatch(timestamp):
-        return "bad signature"
-    signed = b"v0:" + timestamp.encode() + b":" + body
-    given = signature.encode(errors="surrogateescape")
+    flaw = flaw_of_head(signature, timestamp, now=now)
+    if flaw is not None or signature is None:
+        return flaw
+    signed = f"v0:{timestamp}:".encode() + body
     # All are compared, so that the time does not reveal which one matches.
     matches = [
-        hmac.compare_digest(given, b"v0=" + hmac.new(one, signed, hashlib.sha256).hexdigest().encode())
+        hmac.compare_digest(signature, "v0=" + hmac.new(one, signed, hashlib.sha256).hexdigest())
         for one in secrets
     ]
-    if not any(matches):
-        return "bad signature"
-    return "stale" if abs(now - int(timestamp)) > WINDOW_SECONDS else None
+    return None if any(matches) else "bad signature"

@@ -120,10 +120,10 @@ class Connection:
         end(answer.fate, answer.reason)
 
     async def _answered(self, socket: aiohttp.ClientWebSocketResponse, said: dict[str, Any]) -> Answer:
-        payload, answer = said.get("payload"), _TOO_SLOW
+        payload = said.get("payload")
         if isinstance(payload, dict):
-            with anyio.move_on_after(ANSWER_SECONDS):
-                answer = await self._receiver.take(Sent(payload, _form(said)), _arrival(said))
+            sent, until = Sent(payload, _form(said)), anyio.current_time() + ANSWER_SECONDS
+            answer = await self._receiver.take(sent, _arrival(said), until=until)
         else:
             answer = Answer("refused", 400, reason="bad body")
         if answer.status == 200:  # noqa: PLR2004 - whatever else it is, Slack sends it again
@@ -131,9 +131,6 @@ class Connection:
             with suppress(aiohttp.ClientError, ConnectionError):  # it comes again, and is there already
                 await socket.send_str(json.dumps(ack))
         return answer
-
-
-_TOO_SLOW = Answer("refused", 503, reason="too slow")
 
 
 type _Take = Callable[[], Coroutine[Any, Any, None]]

@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import anyio
 import pytest
 
 from abe_redis import RedisMessageQueueBackend
+from abe_redis.runtime import web
 from abe_redis.runtime.web import listen, serving
 from abe_redis.slack import http
 from abe_redis.testing import message
@@ -91,4 +92,52 @@ async def test_a_body_that_never_comes_is_answered_in_slacks_time(
         head, body = request()
         writer.write(head + body[:10])
         with anyio.fail_after(PATIENCE):
-            assert await reader.readline() == b"HTTP/1.1 503 Service Unavailable\r\n"
+            assert await reader.readline() == b"HTTP/1.1 408 Request Timeout\r\n"
+
+
+@pytest.mark.promise("Slack's signature covers the body")
+@pytest.mark.parametrize(
+    ("wrong", "length"),
+    [
+        ({"X-Slack-Signature": "v0=abc"}, 100_000),
+        ({"X-Slack-Request-Timestamp": "1700000000"}, 100_000),
+        ({"X-Slack-Request-Timestamp": "now"}, 10),
+        ({"X-Slack-Signature": ""}, 100_000),
+        ({"X-Slack-Signature": "", "X-Slack-Request-Timestamp": ""}, 201),
+    ],
+)
+async def test_what_cannot_be_slacks_is_refused_from_its_head(
+    backend: RedisMessageQueueBackend, monkeypatch: pytest.MonkeyPatch, wrong: dict[str, str], length: int
+) -> None:
+    monkeypatch.setattr(http, "ANSWER_SECONDS", 10 * PATIENCE)
+    headers = signed(message("hi"), SECRET)[1] | wrong | {"Content-Length": str(length)}
+    lines = [f"{name}: {value}" for name, value in headers.items() if value]
+    head = "\r\n".join(["POST /slack/events HTTP/1.1", "Host: here", *lines, "", ""])
+    async with connection(backend) as (reader, writer):
+        writer.write(head.encode() + b"{")  # and the rest never comes
+        with anyio.fail_after(PATIENCE):
+            assert await reader.readline() == b"HTTP/1.1 401 Unauthorized\r\n"
+
+
+@pytest.mark.promise("Of at most 512 connections")
+async def test_strangers_whose_bodies_never_come_keep_slack_out_of_nothing(
+    backend: RedisMessageQueueBackend, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Their heads look as Slack's do: what they sign nobody can know before the body is there."""
+    monkeypatch.setattr(http, "ANSWER_SECONDS", 10 * PATIENCE)
+    monkeypatch.setattr(web, "most_connections", lambda: 20)
+    head = request()[0]
+    async with AsyncExitStack() as crowd:
+        listening = crowd.enter_context(listen(HOST, 0))
+        await crowd.enter_async_context(serving(door(backend), listening, head_seconds=10 * PATIENCE))
+        for _ in range(60):
+            _, writer = await asyncio.open_connection(*listening.getsockname()[:2])
+            crowd.callback(writer.close)
+            writer.write(head + b"{")
+        with anyio.fail_after(PATIENCE):
+            for _ in range(3):
+                reader, writer = await asyncio.open_connection(*listening.getsockname()[:2])
+                writer.write(b"".join(request()))
+                assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
+                writer.close()
+    assert caplog.text.count("All 20 connections are open.") == 1

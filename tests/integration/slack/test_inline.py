@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 from typing import Any
 
 import anyio
@@ -172,7 +173,8 @@ async def test_at_the_end_listeners_that_have_answered_may_finish(
         receiver = Receiver(backend, Queues.chosen(backend.settings), BoltAnswers(app))
         await receiver.finish()
         for name in ("works", "lazy"):
-            answer = await receiver.take(Sent(view_submission(name), "interactive"), Arrival(path="http"))
+            sent = Sent(view_submission(name), "interactive")
+            answer = await receiver.take(sent, Arrival(path="http"), until=math.inf)
             assert answer.status == 200
         monkeypatch.setattr(inline, "FINISH_SECONDS", 0.01)
         await receiver.finish()

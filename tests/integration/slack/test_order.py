@@ -1,5 +1,7 @@
 """What belongs to one conversation is published one after the other, and holds up no other."""
 
+import math
+
 import anyio
 
 from abe_redis.errors import RedisUnavailableError
@@ -46,7 +48,7 @@ async def test_a_publish_that_is_retried_is_not_overtaken_in_its_conversation() 
 
     async def take(text: str, channel: str) -> None:
         sent = Sent(message(text, channel=channel), "event")
-        answers[text] = await receiver.take(sent, Arrival(path="socket"))
+        answers[text] = await receiver.take(sent, Arrival(path="socket"), until=math.inf)
 
     async with anyio.create_task_group() as tasks:
         for text, channel in (("first", "C1"), ("second", "C1"), ("third", "C1"), ("elsewhere", "C2")):
@@ -68,7 +70,9 @@ async def test_one_that_gives_up_waiting_leaves_the_turns_in_order() -> None:
     receiver = Receiver(queue, Queues("slack_events"))
 
     async def take(text: str) -> None:
-        await receiver.take(Sent(message(text, channel="C1"), "event"), Arrival(path="socket"))
+        await receiver.take(
+            Sent(message(text, channel="C1"), "event"), Arrival(path="socket"), until=math.inf
+        )
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(take, "first")

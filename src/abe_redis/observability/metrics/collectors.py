@@ -23,6 +23,7 @@ from abe_redis.events.codec import Fields
 from abe_redis.events.event import Event
 from abe_redis.events.published import Published
 from abe_redis.observability.hooks import (
+    OF_STRANGERS,
     CallOutcome,
     EndOfCall,
     EndOfHandling,
@@ -50,7 +51,10 @@ class Metrics(Observer):
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self.registry)
         self._received = Counter(
-            "abe_redis_received", "Payloads that Slack sent.", ["door"], registry=self.registry
+            "abe_redis_received",
+            "Requests and messages that came in, from Slack or somebody else.",
+            ["door"],
+            registry=self.registry,
         )
         self._queued = Counter(
             "abe_redis_queued",
@@ -133,7 +137,8 @@ class Metrics(Observer):
         self._received.labels(door).inc()
 
         def end(fate: Fate, reason: str) -> None:
-            self._answer_seconds.labels(door).observe(time.monotonic() - began)
+            if reason not in OF_STRANGERS:
+                self._answer_seconds.labels(door).observe(time.monotonic() - began)
             if fate == "queued":
                 self.of_streams.of(self._queued, door, reason, stream=reason).inc()
             elif fate == "refused":
