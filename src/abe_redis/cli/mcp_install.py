@@ -69,7 +69,8 @@ def install(
     """Register `abe-redis mcp` with an MCP client.
 
     It adds an entry to the client's JSON file, with REDIS_URL and every other setting of this environment
-    that is no secret, and says what it leaves out. An entry that is there keeps its options and variables;
+    that is no secret, and says what it leaves out. If FILE of --env-file sets REDIS_URL, the entry leaves
+    that and the credentials to it. An entry that is there keeps its options and variables;
     only REDIS_URL, the command's path and what an option names here change. Everything else in the file stays
     as it is, comments and line ends, too.
 
@@ -78,6 +79,7 @@ def install(
 
     Example: abe-redis mcp install --client cursor --dry-run
     """
+    from abe_redis.mcp.install.named_file import NamedFile  # noqa: PLC0415
     from abe_redis.mcp.install.programs import Registration, path_of  # noqa: PLC0415
     from abe_redis.settings import Settings, variables  # noqa: PLC0415
 
@@ -85,7 +87,7 @@ def install(
     if env_file is not None:
         variables.read(env_file, required=True)
         options += ["--env-file", str(env_file.expanduser().resolve())]
-    settings = Settings(_env_file=env_file)
+    settings = Settings(_env_file=env_file, **NamedFile.of(options).arguments())
     warn_of_a_file_that_is_not_read(env_file)
     path = file or path_of(client.value)
     registration = Registration.of(path, client.value, name, settings, options, anew=replace)

@@ -1,4 +1,4 @@
-"""Sets a value in the text of a JSON document, in the document's style; every other byte stays."""
+"""Sets or removes a value in the text of a JSON document, in its style; every other byte stays."""
 
 import json
 import re
@@ -26,6 +26,34 @@ def put(document: Document, path: Sequence[str], value: object) -> Document:
     wide = BREAK.search(document.plain, old.start, old.end)
     new = style.written(value, style.indent(old.key_start) if wide else None)
     return Document(document.text[: old.start] + new + document.text[old.end :])
+
+
+def cut(document: Document, path: Sequence[str]) -> Document:
+    """The document without the member at this path of names; comments beside it stay.
+
+    Raises:
+        JsoncError: A name on the path appears twice, or its value is no object.
+    """
+    found = document.find(path)
+    if len(found) < len(path):
+        return document
+    start = found[-2].start if len(found) > 1 else document.root
+    members = list(document.members(start))
+    at, old = members.index(found[-1]), found[-1]
+    beyond = members[at + 1].key_start if at + 1 < len(members) else document.close(start)
+    text, comma = document.text, document.uncommented.find(",", old.end, beyond)
+    if comma >= 0:
+        text = text[:comma] + text[comma + 1 :]
+    before = document.uncommented.find(",", members[at - 1].end, old.key_start) if at and comma < 0 else -1
+    line = max(text.rfind("\n", 0, old.key_start), text.rfind("\r", 0, old.key_start)) + 1
+    after = BREAK.search(text, old.end)
+    if after and not (text[line : old.key_start] + text[old.end : after.start()]).strip():
+        text, blank = text[:line] + text[after.end() :], ""
+    else:
+        text, blank = text[: old.key_start] + text[old.end :].lstrip(" "), " "
+    if before >= 0:
+        text = text[:before] + text[before + 1 :].removeprefix(blank)
+    return Document(text)
 
 
 def _insert(document: Document, start: int, key: str, value: object) -> Document:

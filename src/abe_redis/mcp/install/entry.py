@@ -10,15 +10,19 @@ from typing import Any
 
 from abe_redis.mcp.install.environment import CURRENT
 from abe_redis.mcp.install.jsonc import Document, JsoncError
+from abe_redis.mcp.install.named_file import NamedFile
 
 type Place = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """The values to set in the document."""
+    """What to set in the document, and what to take out."""
 
     values: dict[Place, Any]
+    file: NamedFile
+    """The file that the entry names then."""
+    cuts: list[Place] = field(default_factory=list)
     words: frozenset[str] | None = None
     """The words of the arguments that may be shown; None if all are ours."""
     notes: list[str] = field(default_factory=list)
@@ -52,7 +56,8 @@ def change(
     """
     found = document.find(place)
     if len(found) < len(place):
-        return Change({place: {"command": start[0], "args": [*start[1:], "mcp", *options], "env": dict(env)}})
+        whole = {"command": start[0], "args": [*start[1:], "mcp", *options], "env": dict(env)}
+        return Change({place: whole}, NamedFile.of(options))
     there = found[-1].value if isinstance(found[-1].value, dict) else {}
     if "url" in there:
         raise JsoncError(f"has a server {place[-1]!r} with a URL, which is not one that it starts")
@@ -89,9 +94,19 @@ def change(
                 f"{', '.join(differing)} {are} set here and not written: the entry keeps its own settings. "
                 "--replace writes this environment's."
             )
+    file = NamedFile.of(args)
+    gone = [name for name in has if name in file.takes]
+    if gone:
+        notes.append(f"{file.name} says where Redis is, so {', '.join(gone)} of the entry {_go(gone)}.")
+    if has.get("REDIS_USERNAME") not in {None, file.username} and "REDIS_USERNAME" in gone:
+        widens.append("The entry's REDIS_USERNAME goes: what Redis allows is up to the user in the file.")
     values: dict[Place, Any] = {(*place, "command"): start[0], (*place, "args"): [*start[1:], *args]}
-    values |= {(*place, "env", name): value for name, value in follow.items()}
-    return Change(values, words, notes, widens)
+    values |= {(*place, "env", name): value for name, value in follow.items() if name not in file.takes}
+    return Change(values, file, [(*place, "env", name) for name in gone], words, notes, widens)
+
+
+def _go(names: Sequence[str]) -> str:
+    return "goes" if len(names) == 1 else "go"
 
 
 _OTHER_FILE = (

@@ -1,5 +1,6 @@
 """An entry in the configuration file of an MCP client."""
 
+import copy
 import json
 import os
 import sys
@@ -11,9 +12,10 @@ from typing import Any, Self
 from abe_redis.errors import RequestError
 from abe_redis.mcp.install import environment
 from abe_redis.mcp.install.difference import difference, masked
-from abe_redis.mcp.install.edit import put
+from abe_redis.mcp.install.edit import cut, put
 from abe_redis.mcp.install.entry import Place, change
 from abe_redis.mcp.install.jsonc import Document, JsoncError
+from abe_redis.mcp.install.named_file import NamedFile
 from abe_redis.mcp.install.replacing import content, replace
 from abe_redis.settings import Settings
 
@@ -78,7 +80,8 @@ class Registration:
         Raises:
             RequestError: The file cannot be understood; it is unchanged.
         """
-        start, env = _start(), environment.written(settings)
+        named = NamedFile.of(options)
+        start, env = _start(), environment.written(settings, named)
         entry = {"command": start[0], "args": [*start[1:], "mcp", *options], "env": env}
         given = [name.upper() for name in settings.model_fields_set]
         place = (_SERVERS.get(client, "mcpServers"), name)
@@ -92,15 +95,18 @@ class Registration:
             new = old
             for where, value in planned.values.items():
                 new = put(new, where, value)
-            if new.value != _with(old.value, planned.values):
+            for where in planned.cuts:
+                new = cut(new, where)
+            if new.value != _without(_with(old.value, planned.values), planned.cuts):
                 raise JsoncError("is written in a way in which our entry cannot be added safely")
         except JsoncError as error:
             raise _left_alone(path, str(error), name, entry) from None
         except (OSError, RuntimeError, UnicodeDecodeError) as error:
             raise _left_alone(path, f"cannot be read ({error})", name, entry) from None
+        planned.file.check(_at(new.value, (*place, "env")) or {})
         warnings = [
             sentence
-            for variable, sentence in environment.left_out(settings).items()
+            for variable, sentence in environment.left_out(settings, planned.file).items()
             if _at(new.value, (*place, "env", variable)) is None
         ] + planned.notes
         if new is old:
@@ -163,6 +169,14 @@ def _with(value: dict[str, Any], values: dict[Place, Any]) -> dict[str, Any]:
     for (key, *rest), new in values.items():
         inner = _with(value.get(key, {}), {tuple(rest): new}) if rest else new
         value = value | {key: inner}
+    return value
+
+
+def _without(value: Any, places: Sequence[Place]) -> Any:  # noqa: ANN401 - any JSON
+    """The object without the members at these places, to verify the edited text."""
+    value = copy.deepcopy(value)
+    for *outer, name in places:
+        _at(value, tuple(outer)).pop(name)
     return value
 
 

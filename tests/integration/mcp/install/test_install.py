@@ -42,7 +42,8 @@ def test_it_registers_once_and_keeps_the_secret(client: str, place: str, tmp_pat
     assert shown.returncode == 0
     assert '+    "abe-redis": {' in shown.stdout
     assert "The password in REDIS_URL is set here and not written. " in shown.stderr
-    assert "put REDIS_PASSWORD=… into a file that only you can read, and give --env-file FILE" in shown.stderr
+    assert "put REDIS_URL=… with its password into a file that only you can read" in shown.stderr
+    assert "and give --env-file FILE, too" in shown.stderr
     assert not path.exists()
     done = run("mcp", "install", "--client", client, "--yes")
     assert done.returncode == 0, done.stderr
