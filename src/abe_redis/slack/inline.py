@@ -14,6 +14,7 @@ from abe_redis.events import kinds
 from abe_redis.slack.bolt.auth_tests import AuthTests
 from abe_redis.slack.bolt.copies import AppCopy
 from abe_redis.slack.bolt.exits import Running, outlive, shown
+from abe_redis.slack.bolt.kept_acks import keeping
 from abe_redis.slack.bolt.recognition import check_app, kind_of
 from abe_redis.slack.queues import ASKING, names_in
 from abe_redis.slack.receiver import Answer
@@ -110,6 +111,7 @@ class BoltAnswers:
         await self._running.finish(FINISH_SECONDS)
 
     def _equip(self, context: Any) -> None:  # noqa: ANN401 - of Bolt
+        context["ack"] = keeping(context.ack)
         client = context["client"]
         client.auth_test = self._auth_tests.asking_once(client, context.get("team_id"), client.auth_test)
 
