@@ -8,11 +8,12 @@ import signal
 import subprocess
 import sys
 import sysconfig
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from types import MappingProxyType
 from typing import override
 from urllib.parse import parse_qs
 
@@ -44,6 +45,7 @@ SECRETS = {
     "MCP_REDIS_PASSWORD": "a-password-of-an-observer",
     "ABE_REDIS_MCP_TOKEN": "a-token-of-nobody-that-is-long",
 }
+BOT = (DEPLOY / "bot.py").read_text("utf-8")
 SCRIPTS = sysconfig.get_path("scripts")
 
 NEEDS_SLACK_MCP = pytest.mark.skipif(
@@ -79,7 +81,16 @@ _METRICS_PORT = 9464
 class Service:
     """A service of compose.yaml as a process, on another port; where that can be, with a read-only root."""
 
-    def __init__(self, name: str, queue: Server, directory: Path, **variables: str) -> None:
+    def __init__(
+        self,
+        name: str,
+        queue: Server,
+        directory: Path,
+        *,
+        bot: str = BOT,
+        words: Mapping[str, list[str]] = MappingProxyType({}),
+        **variables: str,
+    ) -> None:
         (program,) = (one for one in compose() if one.where == f"compose {name}")
         ((inner, self.path), *_) = program.asked
         self.port = free_port()
@@ -88,13 +99,14 @@ class Service:
         replaced = {str(inner): str(self.port)}
         if inner != _METRICS_PORT:
             replaced[str(_METRICS_PORT)] = "0"
-        command, *arguments = (replaced.get(word, word) for word in program.command)
+        named = [new for word in program.command for new in words.get(word, [word])]
+        command, *arguments = (replaced.get(word, word) for word in named)
         environment = {name: filled_in(value) for name, value in program.variables.items()} | variables
         environment |= {"PATH": f"{SCRIPTS}:{os.defpath}", "LC_ALL": "C.UTF-8", "REDIS_URL": queue.url}
         if "REDIS_OUTBOX" in environment:
             environment["REDIS_OUTBOX"] = str(self.outbox / Path(environment["REDIS_OUTBOX"]).name)
         (directory / "app").mkdir()
-        shutil.copy(DEPLOY / "bot.py", directory / "app")
+        (directory / "app" / "bot.py").write_text(bot, "utf-8")
         self.child = Child(
             [*read_only(self.outbox), str(Path(SCRIPTS) / command), *arguments],
             cwd=directory / "app",
