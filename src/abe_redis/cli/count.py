@@ -9,6 +9,7 @@ from abe_redis.cli.common import AsJson, show, with_operations
 from abe_redis.cli.filters import EventFilters, EventType, Since, Until
 from abe_redis.cli.output import plain
 from abe_redis.cli.spread import spread
+from abe_redis.runtime.event_words import redriven
 from abe_redis.runtime.plurals import count as count_of
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ def count_(
     )
     lines = [f"{row.count:>7}  {plain(row.value)}  (newest {row.last_id})" for row in result.rows]
     lines += [_sentence(result)] if result.searched or not result.note else []
+    lines += [said] if (said := redriven(result.redriven)) and not result.waiting else []
     lines += [plain(result.note)] if result.note else []
     if result.streams:
         parts = ", ".join(f"{plain(one.stream)} {one.total}" for one in result.streams)

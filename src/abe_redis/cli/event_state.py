@@ -17,28 +17,28 @@ def state_line(one: "GroupState") -> str:
         case "done" | "skipped" | "passed" | "gone":
             how = event_words.ENDED[one.state]
         case "buried":
-            how = (
-                f"given up on, unless a replay has finished it since; see `abe-redis dead show {one.dead_id}`"
-            )
+            how = f"{event_words.buried(again=one.again)}; see `abe-redis dead show {one.dead_id}`"
         case _:
-            how = state_of(one)
+            how = state_of(one, paused=one.paused)
     return f"group {plain(one.group)}: {again}{how}"
 
 
-def state_of(one: "EventView | GroupState") -> str:
+def state_of(one: "EventView | GroupState", *, paused: bool) -> str:
     """Who has an event that is not finished, since when and how often; empty if it was only looked at."""
-    return ", ".join(filter(None, [event_words.deliveries(one.state, one.deliveries), _holder(one)]))
+    had = event_words.deliveries(one.state, one.deliveries)
+    return ", ".join(filter(None, [had, _holder(one, paused=paused)]))
 
 
-def _holder(one: "EventView | GroupState") -> str:
+def _holder(one: "EventView | GroupState", *, paused: bool) -> str:
     match one.state:
         case "undelivered":
             return "not delivered yet"
         case "postponed":
-            return event_words.due(one.due_at, "" if one.reason is None else f", because {plain(one.reason)}")
+            why = "" if one.reason is None else f", because {plain(one.reason)}"
+            return event_words.due(one.due_at, why, paused=paused)
         case "waiting":
             left, had = (None if name is None else plain(name) for name in (one.left_by, one.had_by))
-            return event_words.free(left, had, one.free_at)
+            return event_words.free(left, had, one.free_at, paused=paused)
     if one.consumer is None:
         return ""
     who = f"you ({plain(one.consumer)})" if one.yours else plain(one.consumer)

@@ -203,7 +203,7 @@ async def _read(operations: "Operations", stream: str | None, **how: Any) -> "Re
 
 def _show(result: "ReadResult", group: str | None, consumer: str | None, *, as_json: bool) -> None:
     """Show events, and what to do next."""
-    lines = [_line(event) for event in result.events]
+    lines = [_line(event, paused=result.paused) for event in result.events]
     if result.note:
         lines.append(plain(result.note))
     if result.mode == "lease" and group and result.groups:
@@ -243,9 +243,9 @@ def _show_one(event_id: str, stream: str | None, *, as_json: bool) -> None:
     show(result, "\n".join(lines), as_json=as_json, error=error)
 
 
-def _line(event: "EventView") -> str:
+def _line(event: "EventView", *, paused: bool = False) -> str:
     facts = [f"waits for {duration(event.waited_seconds)}"] if event.waited_seconds is not None else []
-    facts += filter(None, [state_of(event)])
+    facts += filter(None, [state_of(event, paused=paused)])
     state = f"  ({', '.join(facts)})" if facts else ""
     return f"{event.id}  {when(event.timestamp)}  {plain(event.summary)}{state}"
 

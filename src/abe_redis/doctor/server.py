@@ -87,7 +87,7 @@ async def capabilities(context: Context) -> AsyncIterator[Finding]:
     said = (
         f"It has newer stream commands, none of which is needed: {', '.join(known)}."
         if known
-        else "It has none of the newer stream commands, and needs none."
+        else "It has none of the newer stream commands; abe-redis works without them."
     )
     yield ok(said + (f" This user may not try {', '.join(unknown)}." if unknown else ""))
 
@@ -176,7 +176,8 @@ async def replication(context: Context) -> AsyncIterator[Finding]:
             "Bring replicas back, or lower REDIS_WAIT_REPLICAS: one fewer than there are is safe.",
         )
     if not behind:
-        yield ok(f"This server is a primary, and none of its replicas ({len(replicas)}) is behind.")
+        keep_up = f"{len(replicas)} that keep up" if len(replicas) > 1 else "one that keeps up"
+        yield ok(f"This server is a primary. Replicas: {keep_up if replicas else 'none'}.")
 
 
 _SKEW_SECONDS = 2.0

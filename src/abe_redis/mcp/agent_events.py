@@ -74,6 +74,8 @@ class AgentRead(BaseModel):
     group: str | None = Field(default=None, exclude=True)
     """The group whose events these are, if it is one."""
     groups: list[GroupBrief] = []
+    paused: bool = False
+    """Whether that group is paused."""
     events: list[AgentEvent]
     handled: list[GroupState] = []
     next_start: str | None = None

@@ -16,7 +16,7 @@ from abe_redis.operations.caller_limits import Limits
 from abe_redis.operations.dead_letter_kinds import alike
 from abe_redis.operations.filters import Filter
 from abe_redis.schemas import Buried, CountOfStream, CountResult, CountRow, EventView
-from abe_redis.streams import ids, peek, unfinished
+from abe_redis.streams import dead, dead_fields, ids, peek, unfinished
 from abe_redis.streams.page_size import PageSize
 
 type By = Literal["type", "user", "channel", "thread", "hour", "day", "reason", "group", "handler"]
@@ -57,6 +57,8 @@ class _Tally:
     gave_up: str | None = None
     """Of dead letters, only those of this group."""
     counts: Counter[str] = field(default_factory=Counter)
+    again: int = 0
+    """How many of them were redriven, so that their events are there twice."""
     newest: dict[str, str] = field(default_factory=dict)
     """Per value, the id of its newest event."""
 
@@ -79,6 +81,7 @@ class _Tally:
             value = _value(view, self.by, self.wanted.limits)
             value = value if value in self.counts or len(self.counts) < _MOST_ROWS else _OTHERS
             part.total += 1
+            self.again += dead_fields.FIRST_ID not in (fields or {}) and dead.FIRST in (fields or {})
             self.counts[value] += 1
             self.newest[value] = max(self.newest.get(value, entry_id), entry_id, key=ids.order)
 
@@ -104,6 +107,7 @@ class _Tally:
             by=self.by,
             rows=[CountRow(value=value, count=count, last_id=self.newest[value]) for value, count in shown],
             total=self.counts.total(),
+            redriven=self.again,
             omitted=len(found) - len(shown),
             searched=self.searched,
             back_to=None if end is None else ids.moment(end),

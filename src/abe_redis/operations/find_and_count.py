@@ -6,15 +6,19 @@ import anyio.lowlevel
 from redis.asyncio import Redis
 
 from abe_redis.errors import InvalidArgumentError, RequestError
+from abe_redis.inspection.topic_groups import groups_beside
 from abe_redis.operations import audit, counting, event_views, find_event, topics
 from abe_redis.operations.checks import check_id, check_range
 from abe_redis.operations.filters import Asked, Filter
 from abe_redis.operations.payload_size import Room
 from abe_redis.operations.read_stream import Reading
+from abe_redis.runtime.plurals import first_of
 from abe_redis.schemas import MAX_COUNT, MAX_EVENT_ID, Change, CountResult, EventView, ReadResult
 from abe_redis.streams import ids, names, peek
 from abe_redis.streams.find_streams import existing
 from abe_redis.streams.page_size import PageSize
+
+_MOST_NAMED = 20
 
 
 class Searching(Reading):
@@ -42,6 +46,8 @@ class Searching(Reading):
                 found = await find_event.find(
                     redis, streams, event_id, lease_seconds=self._settings.redis_stream_lease_seconds
                 )
+                if found.events and not found.groups:
+                    found.note += f" {await self._no_group(redis, found.stream)}"
         for event in found.events:
             for one in found.handled:
                 entry_id = one.redriven_as or event.id
@@ -49,6 +55,18 @@ class Searching(Reading):
                     found.stream, one.group, one.consumer, entry_id
                 )
         return found
+
+    async def _no_group(self, redis: Redis, stream: str) -> str:
+        """A sentence about a stream without a group, and the groups that its topic has elsewhere."""
+        said = f"No group reads {stream!r} yet."
+        others = await groups_beside(redis, stream, self._scope.patterns.match)
+        if not others:
+            return said
+        has = "a group" if len(others) == 1 else "groups"
+        return (
+            f"{said} Its topic has {has} elsewhere ({first_of(others, _MOST_NAMED)}), whose workers read it, "
+            "too, from the oldest event on."
+        )
 
     async def count_events(
         self,
@@ -90,8 +108,10 @@ class Searching(Reading):
         async with self._scope.redis(f"counting events of {name!r}") as redis:
             sources = await self._sources(redis, name, dead=dead, is_named=stream is not None)
             wanted = await Filter.at_times(redis, self._scope.limits, **asked)
-            if waiting and (sources or group is not None):
-                group = await self._group_that_waits(redis, name, list(sources) or [name], group)
+            if waiting and group is not None and not sources:
+                await self._scope.check_exists(redis, name)
+            if waiting and sources:
+                group = await self._group_that_waits(redis, name, list(sources), group)
             async with self._scope.limits.turn():
                 if waiting:
                     result = await counting.count_waiting(

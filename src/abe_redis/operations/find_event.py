@@ -152,7 +152,8 @@ class _Looking:
         """
         said = fields.get(dead.FIRST, b"").decode(errors="replace")
         first_id = said if _is_entry_id(said) else entry_id
-        states = [_state(one, first_id) for one in await self._standings(first_id)]
+        found = await self._standings(first_id)
+        states = [_state(one, first_id) for one in found]
         is_certain = True
         if any(one.state in _SETTLED for one in states):
             redriven, is_certain = await _redriven(self.redis, self.stream, first_id)
@@ -160,7 +161,7 @@ class _Looking:
                 for at, state in enumerate(states):
                     if state.state in _SETTLED and group in {None, state.group}:
                         states[at] = await self._state_of_redriven(state.group, again)
-        await self._mark_buried(states, first_id)
+        await self._mark_buried(states, first_id, {one.group: one.anew_at_ms for one in found})
         is_certain = is_certain or all(one.state not in _SETTLED for one in states)
         if not (fields and first_id == entry_id) and not await peek.entry(self.redis, self.stream, first_id):
             for state in states:
@@ -168,13 +169,14 @@ class _Looking:
                     state.state = "gone"
         return states, is_certain
 
-    async def _mark_buried(self, states: list[GroupState], first_id: str) -> None:
-        """Say which groups have given up on it."""
+    async def _mark_buried(self, states: list[GroupState], first_id: str, anew_at_ms: dict[str, int]) -> None:
+        """Say which groups have given up on it, and whether they may have got it again since."""
         if any(one.state in _SETTLED for one in states):
             letters = await _letters(self.redis, self.stream, first_id)
             for state in states:
                 if state.state in _SETTLED and state.group in letters:
                     state.state, state.dead_id = "buried", letters[state.group]
+                    state.again = ids.order(letters[state.group])[0] <= anew_at_ms[state.group]
 
     async def _standings(self, entry_id: str) -> list[standings.Standing]:
         return await standings.standings(self.redis, self.stream, entry_id, lease_seconds=self.lease_seconds)
@@ -217,10 +219,11 @@ def _state(standing: standings.Standing, entry_id: str) -> GroupState:
     row = standing.row
     if row is None:
         state = standing.settled(entry_id) if standing.given else "undelivered"
-        return GroupState(group=standing.group, state=state)
+        return GroupState(group=standing.group, state=state, paused=standing.paused)
     return GroupState(
         group=standing.group,
         state=row.state,
+        paused=standing.paused,
         consumer=None if row.consumer.encode() in names.NOBODYS else row.consumer,
         held_seconds=None if row.due_at else row.held_seconds,
         left_by=row.left_by,

@@ -19,9 +19,11 @@ from abe_redis.operations.filters import Asked, Filter
 from abe_redis.operations.payload_size import Room
 from abe_redis.runtime.shell import command
 from abe_redis.schemas import MAX_CHARS, MAX_COUNT, MAX_WAIT_SECONDS, MIN_CHARS, EventView, ReadResult
-from abe_redis.streams import brief, find_streams, names, peek
+from abe_redis.streams import brief, find_streams, manage, names, peek
 from abe_redis.streams.page_size import PageSize
 from abe_redis.streams.peek import Order, PendingEntry
+
+PAUSED = "The group is paused: nothing is delivered until it is resumed."
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +133,8 @@ class Looking(Caller):
                 await self._scope.find_group(found.redis, name, group, create=None)
                 async with self._scope.limits.turn():
                     result = await self._pending(found, group, count=count, start=start, consumer=consumer)
+                result.paused = await manage.is_paused(found.redis, name, group)
+                result.note += f" {PAUSED}" if result.paused else ""
             return await self._answered(result, found, max_chars, group=group)
 
     def _checked(

@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from abe_redis.errors import RequestError
 from abe_redis.operations import event_views
 from abe_redis.operations.filters import Asked, Filter
-from abe_redis.operations.looking import Looking
+from abe_redis.operations.looking import PAUSED, Looking
 from abe_redis.schemas import EventView, ReadResult
 from abe_redis.streams import manage, peek, unfinished
 from abe_redis.streams.ids import before, order
@@ -109,7 +109,8 @@ class Waiting(Looking):
             async with self._scope.limits.turn():
                 result = await self._waiting(found.redis, name, group, count, start, wanted)
             result.group = group
-            note = [result.note, await self._state_of(found.redis, name, group)]
+            result.paused = group is not None and await manage.is_paused(found.redis, name, group)
+            note = [result.note, await self._state_of(found.redis, name, group, paused=result.paused)]
             result.note = " ".join(filter(None, note))
             result = await self._answered(result, found, max_chars, group=group)
             if not is_named and len(result.groups) > 1:
@@ -143,12 +144,12 @@ class Waiting(Looking):
             )
         return groups[0] if groups else None
 
-    async def _state_of(self, redis: Redis, stream: str, group: str | None) -> str:
+    async def _state_of(self, redis: Redis, stream: str, group: str | None, *, paused: bool) -> str:
         """A sentence on why nothing may move."""
         if group is None:
             return "No group reads this stream yet, so everything in it waits."
-        if await manage.is_paused(redis, stream, group):
-            return "The group is paused: nothing is delivered until it is resumed."
+        if paused:
+            return PAUSED
         given = await peek.given(redis, stream, group)
         if given is None:
             return "Somebody destroyed the group; its next consumer makes it again where it had finished."

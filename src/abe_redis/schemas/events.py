@@ -133,6 +133,12 @@ class GroupState(DeferredModel):
         default=None, description=f"Why it was postponed, if that is known. {UNTRUSTED}"
     )
     dead_id: str | None = Field(default=None, description="Its id among the dead letters.")
+    again: bool = Field(
+        default=False,
+        description="For buried: whether the group may have got it again since, and finished it: a command "
+        "replayed, moved or made it then.",
+    )
+    paused: bool = Field(default=False, description="Whether the group is paused, and gets nothing.")
     redriven_as: str | None = Field(
         default=None, description="Id of the entry with which the group gets it again, if it was redriven."
     )
@@ -154,6 +160,11 @@ class ReadResult(DeferredModel):
     )
     call: int = Field(
         default=0, exclude=True, description="For a lease: the number of the call that took it."
+    )
+    paused: bool = Field(
+        default=False,
+        description="Whether the group is paused whose pending or waiting events these are: then nobody gets "
+        "them until it is resumed.",
     )
     events: list[EventView]
     handled: list[GroupState] = Field(
@@ -192,6 +203,11 @@ class Counted[Row: BaseModel](DeferredModel):
     by: str
     rows: list[Row]
     total: int = Field(description="Number of events that match.")
+    redriven: int = Field(
+        default=0,
+        description="Number of those that were redriven: each is a second entry of its event, which counts "
+        "twice while the stream has the first one, too.",
+    )
     omitted: int = Field(default=0, description="Number of rows that were left out, none of them larger.")
     waiting: bool = Field(
         default=False, description="Whether only events were counted that a group has not finished."

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal
+from itertools import batched
+from typing import Any, Literal, NamedTuple
 
 from redis.asyncio import Redis
 
@@ -24,6 +25,10 @@ class Standing:
     """The id behind which the group was given everything, as far as that is recorded."""
     was_moved: bool
     """Whether it may have had what lies before that, too."""
+    paused: bool
+    """Whether it is paused."""
+    anew_at_ms: int
+    """When a command of ours made, moved or replayed it last, so that it may have had its entries again."""
 
     def settled(self, entry_id: str) -> Literal["done", "skipped", "passed"]:
         """What an entry behind which the group stands, and which it does not have, is for it."""
@@ -37,7 +42,7 @@ class Standing:
 async def standings(redis: Redis, stream: str, entry_id: str, *, lease_seconds: float) -> list[Standing]:
     """The state of an entry in each group of a stream; for the lease see `peek.pending`."""
     rows: Any = await redis.xinfo_groups(stream)
-    began = await _began(redis, stream, [row["name"] for row in rows])
+    records = await _records(redis, stream, [row["name"] for row in rows])
     found = []
     for row in rows:
         group = row["name"].decode(errors="replace")
@@ -53,20 +58,33 @@ async def standings(redis: Redis, stream: str, entry_id: str, *, lease_seconds: 
         there = pending_there[0] if pending_there else None
         if given_it and there is None:
             there = await _dropped(redis, stream, group, entry_id)
-        at, _, how = began[row["name"]].partition(b" ")
-        found.append(
-            Standing(group, given_it, there, at.decode() if ids.is_id(at.decode()) else None, bool(how))
-        )
+        record = records[row["name"]]
+        at, _, how = record.began.partition(b" ")
+        began = at.decode() if ids.is_id(at.decode()) else None
+        found.append(Standing(group, given_it, there, began, bool(how), record.is_paused, record.anew_at_ms))
     return found
 
 
-async def _began(redis: Redis, stream: str, groups: Sequence[bytes]) -> dict[bytes, bytes]:
-    """What the records say of where groups began."""
+class _Record(NamedTuple):
+    """What the records of a stream say of a group."""
+
+    began: bytes
+    """Where it began."""
+    is_paused: bool
+    anew_at_ms: int
+
+
+async def _records(redis: Redis, stream: str, groups: Sequence[bytes]) -> dict[bytes, _Record]:
+    """What the records say of groups."""
     pipeline = redis.pipeline(transaction=False)
     for group in groups:
-        pipeline.hget(names.records(stream), b"began " + group)
+        for what in (b"began ", b"paused ", b"anew "):
+            pipeline.hget(names.records(stream), what + group)
     said: Any = await pipeline.execute() if groups else []
-    return {group: words or b"" for group, words in zip(groups, said, strict=True)}
+    return {
+        group: _Record(began or b"", paused is not None, ids.number(anew) or 0)
+        for group, (began, paused, anew) in zip(groups, batched(said, 3), strict=True)
+    }
 
 
 _POSTPONED_DELIVERIES = 4096

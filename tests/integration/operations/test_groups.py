@@ -173,6 +173,7 @@ async def test_a_group_is_removed_with_all_that_is_known_of_it(
     change = await groups.remove(TOPIC, "bot", force=True)
     assert (change.done, change.events) == ("removed", 3)
     assert set(await redis.hgetall(RECORDS)) == {
+        b"anew bot 2",
         b"began bot 2",
         b"used bot 2",
         b"floor bot 2",

@@ -270,7 +270,7 @@ async def test_an_agent_reads_what_waits_as_text(make_backend: MakeBackend, redi
         line.split(",")[0].removeprefix("- "): line for line in text.splitlines() if line.startswith("- ")
     }
     assert [*lines] == ids[2:]
-    assert ", had 0 deliveries, postponed until " in lines[ids[2]]
+    assert ", no delivery counted, postponed until " in lines[ids[2]]
     assert ", free: the next consumer gets it: " in lines[ids[3]]
     assert f', delivery 1, held by "{agent.consumer}" for ' in lines[ids[4]]
     assert " s, not delivered yet: " in lines[ids[5]]

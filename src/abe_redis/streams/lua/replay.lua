@@ -12,6 +12,7 @@
 -- Answers how many will be delivered again, the last id it looked at (false: there is no more), and the
 -- bound; or an error when there is no such group, or it is out of turn.
 
+-- include: anew
 -- include: facts
 -- include: ids
 -- include: nobody
@@ -51,5 +52,6 @@ for _, entry in ipairs(redis.call('XRANGE', stream, from, to, 'COUNT', step)) do
   end
 end
 note_all_back(records, group, replayed)
+note_anew(records, group)
 note_turn(records, ARGV[7])
 return {#replayed, last, bound}

@@ -13,6 +13,7 @@
 -- all (else 0), and 1 if it was moved, or with `look` has nothing to finish (else 0); or an error when there
 -- is no such group, or it is out of turn.
 
+-- include: anew
 -- include: beyond_end
 -- include: position
 -- include: begin_records
@@ -53,6 +54,7 @@ end
 redis.call(to_position('SETID', stream, group, position, counted_at(stream, position, most_counted)))
 begin_records(stream, records, group, 'moved')
 note_moved(stream, records, group, given)
+note_anew(records, group)
 none_due(due)
 note_turn(records, ARGV[6])
 return {pending, passed, is_all, 1}

@@ -8,6 +8,7 @@
 --
 -- `worked` is not among them: it stays known of a group that our command removed (see `removed_groups`).
 local group_fields = {
+  ['anew'] = '', -- since when it may be given again what it had: see `anew`
   ['began'] = 'made deleted', -- behind which id it was given everything: see `began`
   ['clock'] = '', -- what the server's clock last showed
   ['deleted'] = 'moved made deleted',
