@@ -135,7 +135,7 @@ class Settlement:
                         postpone,
                         *(redis, stream, group, holder, one),
                         delay_seconds=max(delay_seconds, rest.seconds),
-                        counted=one in postponed,  # that delivery has failed
+                        counted=False,
                         by_hand=self._is_by_hand(holder),
                         postponed=one in postponed,
                         own=not self.by_name,

@@ -51,7 +51,7 @@ async def postpone(
         consumer: The consumer that releases it.
         entry_id: The entry.
         delay_seconds: Time before the next delivery.
-        counted: Whether the present delivery counts.
+        counted: Whether the present delivery counts; that of what is postponed already does.
         begun: Least number of its deliveries that handlers have begun.
         sure: Whether its lease certainly lasts; then it is put back if somebody dropped it.
         in_hand: Whether this is its first release; then it is put back, too, unless another consumer may have

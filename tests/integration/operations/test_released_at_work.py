@@ -85,3 +85,41 @@ async def test_a_handler_that_fails_then_says_when_it_comes_again(
         await release(make_backend, redis, delay=600)
         may_fail.set()
         await until(has_begun_again)
+
+
+@KINDS
+@pytest.mark.parametrize("delay", [0, 0.01])
+@pytest.mark.parametrize("names_its_worker", [True, False])
+@pytest.mark.promise("Who lets a postponed event come earlier with `release` takes no delivery back.")
+async def test_a_handler_that_always_fails_runs_no_more_often_if_its_retries_are_hastened(
+    delay: float, make_backend: MakeBackend, redis: Redis, *, names_its_worker: bool, ordered: bool
+) -> None:
+    backend, begun = make_backend(redis_stream_max_deliveries=3), list[int]()
+
+    async def handle(event: Event) -> None:
+        begun.append(event.deliveries)
+        raise ValueError("never")
+
+    async def waits_or_is_buried() -> bool:
+        return (
+            await redis.zcard(names.due(STREAM, GROUP)) == 1
+            or await redis.xlen(names.dead_letters(STREAM)) == 1
+        )
+
+    await publish(backend, 1)
+    person = Operations(make_backend(), origin="cli")
+    async with working(EventWorker(backend, handle, ordered=ordered, policy=lambda *_: Retry(3600))):
+        for number in range(1, 10):
+
+            async def has_begun(number: int = number) -> bool:
+                return len(begun) == number and await waits_or_is_buried()
+
+            await until(has_begun)
+            (row,) = list[Any](await redis.xpending_range(STREAM, GROUP, "-", "+", 9)) or [None]
+            if row is None:
+                break
+            holder = row["consumer"].decode() if names_its_worker else None
+            ids = [row["message_id"].decode()]
+            await person.release(stream=STREAM, group=GROUP, ids=ids, consumer=holder, delay_seconds=delay)
+    assert begun == [1, 2, 3]
+    assert await redis.xlen(names.dead_letters(STREAM)) == 1

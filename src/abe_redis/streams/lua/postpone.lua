@@ -8,7 +8,7 @@
 --
 -- KEYS  the stream, the sorted set of postponed entries, the stream's records
 -- ARGV  group, consumer, the entry's id, the delay in ms (0: none), for how many ms the set is kept,
---       how many deliveries are not counted, the least number of its begun deliveries, 1 if its
+--       how many deliveries are not counted (unless it is postponed, which ends no delivery), the least number of its begun deliveries, 1 if its
 --       lease certainly lasts (else 0), 1 if it was not given back before (else 0; or `by hand`, when
 --       a person releases it who is not the consumer; or `postponed`, when a person releases what is
 --       postponed, whoever holds it; or `own`, when what somebody released since shall not be postponed),
@@ -30,11 +30,12 @@
 -- include: reached
 local stream, due, records = KEYS[1], KEYS[2], KEYS[3]
 local group, consumer, id, delay_ms = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
-local keep_ms, uncounted, began, sure = ARGV[5], ARGV[6], tonumber(ARGV[7]), ARGV[8] == '1'
+local keep_ms, began, sure = ARGV[5], tonumber(ARGV[7]), ARGV[8] == '1'
 local in_hand, is_by_hand, is_confirmed = ARGV[9] == '1', ARGV[9] == 'by hand', ARGV[10] == 'confirm'
 local hold, taken_from = ARGV[11], consumer
 local state, counted, is_given_back = holder(stream, group, consumer, id, sure, records, in_hand)
 local due_at = redis.call('ZSCORE', due, id)
+local uncounted = due_at and 0 or tonumber(ARGV[6]) -- what is postponed has had its delivery
 if state == 'not_held' and ARGV[9] == 'postponed' and tonumber(due_at or 0) > now_ms() then
   state, is_by_hand = 'held', true
   taken_from = redis.call('XPENDING', stream, group, id, id, 1)[1][2]
