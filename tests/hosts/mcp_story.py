@@ -83,6 +83,7 @@ STORY = {
                         "consumers": [
                             {
                                 "name": "<server>",
+                                "kind": "agent",
                                 "pending": 1,
                                 "idle_seconds": "<number>",
                                 "alive": True,
@@ -134,6 +135,7 @@ STORY = {
                         "consumers": [
                             {
                                 "name": "<server>",
+                                "kind": "agent",
                                 "pending": 0,
                                 "idle_seconds": "<number>",
                                 "alive": True,
