@@ -90,7 +90,6 @@ async def test_a_handler_that_fails_then_says_when_it_comes_again(
 @KINDS
 @pytest.mark.parametrize("delay", [0, 0.01])
 @pytest.mark.parametrize("names_its_worker", [True, False])
-@pytest.mark.promise("Who lets a postponed event come earlier with `release` takes no delivery back.")
 async def test_a_handler_that_always_fails_runs_no_more_often_if_its_retries_are_hastened(
     delay: float, make_backend: MakeBackend, redis: Redis, *, names_its_worker: bool, ordered: bool
 ) -> None:
