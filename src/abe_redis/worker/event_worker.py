@@ -201,9 +201,10 @@ class EventWorker(HandlingTasks):
         member.stop_fetching()
         await anyio.sleep(self._drain_seconds)
         _LOG.warning(
-            "Handlers did not end%s within %s s: they are cancelled and give their events back at their end.",
+            "Handlers did not end%s within %s s: %s.",
             "" if self._respond_to is None else ", or Redis did not take their results,",
             self._drain_seconds,
+            self._what_ends_them(),
         )
         scope.cancel()
 

@@ -60,13 +60,15 @@ class _Turn:
 class _InHand:
     """The event that a task handles, and its outcome so far."""
 
-    __slots__ = ("end", "failure", "held", "outcome")
+    __slots__ = ("cancelled", "end", "failure", "held", "outcome")
 
     def __init__(self) -> None:
         self.held: InFlightEvent | None = None
         self.end: EndOfHandling | None = None
         self.outcome: Outcome = "given_back"
         self.failure: Exception | None = None
+        self.cancelled: str | None = None
+        """Why its handler was cancelled, to be said when it has ended."""
 
 
 def _say_cancelled(slot: Slot, why: str) -> None:
@@ -87,7 +89,7 @@ class HandlingTasks(ABC):
     def __init__(self, concurrency: int = 1) -> None:
         self._stopping = anyio.Event()
         self._concurrency = concurrency
-        self._overdue = Overdue(concurrency)
+        self._overdue = Overdue(concurrency, self._stopping.is_set)
         self._name = ""
         self._turn = _Turn(concurrency)
         self._at_work = 0
@@ -119,13 +121,22 @@ class HandlingTasks(ABC):
                     continue  # the scope left it to us: the handler has not undone a cancellation of its own
                 is_given_back = in_hand.held is not None and in_hand.outcome == "given_back"
                 if was_cancelled and is_given_back:
-                    _say_cancelled(slot, "the worker ends")
+                    in_hand.cancelled = "the worker ends"
                 member.stop_fetching()  # or another task begins what waits behind this event
                 raise
             finally:
                 if in_hand.held is not None:
                     was_lost = scope.cancel_called and in_hand.outcome == "given_back" and not is_cancelled()
                     await self._end(member, in_hand.held, in_hand, slot, was_lost=was_lost)
+
+    def _what_ends_them(self) -> str:
+        """What becomes of the handlers at work that are cancelled now, as words behind others."""
+        in_threads = sum(slot.is_kept for slot in self._slots)
+        left = "in threads, which nothing can stop: their events are not given back if they go on"
+        if in_threads == self._at_work:
+            return f"they run {left}"
+        back = "they are cancelled and give their events back at their end"
+        return f"{back}, but {in_threads} run {left}" if in_threads else back
 
     async def _leave_those_that_go_on(self, member: ConsumerProtocol, ended: anyio.Event) -> None:
         """When this is cancelled or the backend is closed, wait for the handlers for a bounded time.
@@ -201,6 +212,8 @@ class HandlingTasks(ABC):
             raise
         finally:
             held.is_left = slot.is_kept and not held.lost
+            if in_hand.cancelled is not None and not (slot.is_kept or slot.is_left):
+                _say_cancelled(slot, in_hand.cancelled)
             self.given_back += in_hand.outcome == "given_back" and not (slot.is_left or held.is_left)
             slot.leave()
             self._ended(member, held, in_hand)
@@ -208,8 +221,11 @@ class HandlingTasks(ABC):
     def _note_cancelled(self, held: InFlightEvent, in_hand: _InHand, slot: Slot) -> None:
         """Note that a handler was cancelled, though the worker goes on."""
         in_hand.outcome = "lost" if held.lost else "given_back"
-        why = "its lease was lost" if held.lost else "the backend is closed"
-        if held.lost and slot.is_kept:
+        if not held.lost:
+            in_hand.cancelled = "the backend is closed"
+            return
+        why = "its lease was lost"
+        if slot.is_kept:
             why += (
                 ". It goes on in a thread, which nothing can stop, and keeps its place among the handlers at "
                 "work until it ends; its result does not count"

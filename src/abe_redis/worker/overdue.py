@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -37,6 +38,8 @@ class _Since:
     """A handler beyond its limit."""
 
     at: float
+    name: str
+    """Its own and the event's, which the slot has no more when it has ended."""
     end: hooks.EndOfOverdue
 
 
@@ -46,13 +49,15 @@ class Overdue:
     A worker of which all places are held so takes no events, although it is alive.
     """
 
-    def __init__(self, places: int) -> None:
+    def __init__(self, places: int, is_ending: Callable[[], bool] = lambda: False) -> None:
         """Begin with none.
 
         Args:
             places: Number of events that the worker handles at the same time.
+            is_ending: Whether the worker takes no more events anyway.
         """
         self._places = places
+        self._is_ending = is_ending
         self._held: dict[HeldSlot, _Since] = {}
         """The longest first."""
         self._timer: asyncio.TimerHandle | None = None
@@ -61,7 +66,7 @@ class Overdue:
         """Note that the handler in a place is beyond its limit, or has lost its lease."""
         if slot in self._held or slot.event is None:
             return
-        self._held[slot] = _Since(time.monotonic(), hooks.overdue(slot.event))
+        self._held[slot] = _Since(time.monotonic(), str(slot), hooks.overdue(slot.event))
         if len(self._held) == self._places:
             self._note_full(is_full=True)
             self._say()
@@ -77,9 +82,11 @@ class Overdue:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-            if not is_left:
+            if not is_left and not self._is_ending():
                 late = duration(time.monotonic() - since.at)
-                _LOG.warning("This worker takes events again: %s has ended, %s after its limit.", slot, late)
+                _LOG.warning(
+                    "This worker takes events again: %s has ended, %s after its limit.", since.name, late
+                )
 
     def _note_full(self, *, is_full: bool) -> None:
         """Let the consumer tell Redis with its next renewal, so that whoever looks learns it."""
@@ -88,14 +95,15 @@ class Overdue:
                 slot.held.is_of_full = is_full
 
     def _say(self) -> None:
-        slot = next(iter(self._held))
-        _LOG.warning(
-            "This worker takes no events: handlers beyond their limit hold all its places (%d), and nothing "
-            "can stop them. The longest, %s, has gone on for %s%s. Give what it waits for a limit "
-            "of its own, and restart this worker: others then handle its events.",
-            self._places,
-            slot,
-            duration(time.monotonic() - slot.begun_at),
-            slot.where(),
-        )
+        if not self._is_ending():
+            slot, since = next(iter(self._held.items()))
+            _LOG.warning(
+                "This worker takes no events: handlers beyond their limit hold all its places (%d), and "
+                "nothing can stop them. The longest, %s, has gone on for %s%s. Give what it waits for a "
+                "limit of its own, and restart this worker: others then handle its events.",
+                self._places,
+                since.name,
+                duration(time.monotonic() - slot.begun_at),
+                slot.where(),
+            )
         self._timer = asyncio.get_running_loop().call_later(AGAIN_SECONDS, self._say)
