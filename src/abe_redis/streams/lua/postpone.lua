@@ -9,9 +9,10 @@
 -- KEYS  the stream, the sorted set of postponed entries, the stream's records
 -- ARGV  group, consumer, the entry's id, the delay in ms (0: none), for how many ms the set is kept,
 --       how many deliveries are not counted (none, if it is postponed already), the least number of its
---       begun deliveries, 1 if its lease certainly lasts (else 0), 1 if it was not given back before (else 0; or `by hand`, when
---       a person releases it who is not the consumer; or `postponed`, when a person releases what is
---       postponed, whoever holds it; or `own`, when what somebody released since shall not be postponed),
+--       begun deliveries, 1 if its lease certainly lasts (else 0), 1 if it was not given back before
+--       (else 0; or `by hand`, when a person releases it who is not the consumer; or `postponed`, when a
+--       person releases what is postponed, whoever holds it; or `own`, when what somebody released since
+--       shall not be postponed),
 --       `ask` or `confirm`: see `again`; the name of the hold that ends (or ''): see `let_go`; why it is
 --       postponed (or '')
 -- Answers 1; 0, and changes nothing, when another consumer holds the entry; -1 when the stream no
