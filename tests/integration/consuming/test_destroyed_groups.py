@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from abe_redis import Event, EventWorker, Retry
+from abe_redis.streams import names
 from tests.integration.conftest import MakeBackend, until
 from tests.integration.consuming.foreign_hands import (
     KINDS,
@@ -20,6 +21,10 @@ from tests.integration.consuming.foreign_hands import (
     until_at_work,
     working,
 )
+
+
+def said(n: int, *, channel: str) -> dict[str, Any]:
+    return {"type": "event_callback", "event_id": f"Ev{n}", "n": n, "event": {"channel": channel}}
 
 
 async def until_recorded(redis: Redis) -> None:
@@ -174,3 +179,39 @@ async def test_an_event_postponed_when_the_group_was_destroyed_robs_nobody(
         assert handlers.cancelled == {}
         handlers.may_end.set()
         await until(lambda: is_finished(redis))
+
+
+@KINDS
+@pytest.mark.parametrize("counts", [True, False])
+async def test_what_fails_while_its_group_is_gone_waits_for_its_retry_and_so_does_its_conversation(
+    make_backend: MakeBackend, redis: Redis, ordered: bool, counts: bool
+) -> None:
+    """As when Slack limits a rate, which counts no delivery."""
+    backend, begun = make_backend(), list[int]()
+
+    async def handle(event: Event) -> None:
+        begun.append(event["n"])
+        if event["n"] == 0:
+            await redis.xgroup_destroy(STREAM, "default")
+            raise ValueError("not yet")
+
+    async def waits_for_its_retry() -> bool:
+        if ordered:  # its worker keeps it, and the group is made again
+            return bool(begun and await redis.xinfo_groups(STREAM))
+        return await redis.zcard(names.due(STREAM, "default")) == 1
+
+    worker = EventWorker(backend, handle, ordered=ordered, policy=lambda *_: Retry(3600, counts=counts))
+    for n in range(3):
+        await backend.publish(STREAM, said(n, channel="C1"))
+    async with working(worker):
+        await until(waits_for_its_retry)
+        await backend.publish(STREAM, said(3, channel="C2"))
+
+        async def comes_to_the_other_conversation() -> bool:
+            return 3 in begun
+
+        await until(comes_to_the_other_conversation)
+        if not ordered:
+            (row,) = list[Any](await redis.xpending_range(STREAM, "default", "-", "+", 1))
+            assert row["times_delivered"] == int(counts)
+    assert begun == ([0, 3] if ordered else [0, 1, 2, 3])

@@ -17,7 +17,7 @@
 --       postponed (or '')
 -- Answers 1; 0, and changes nothing, when another consumer holds the entry; -1 when the stream no
 -- longer has it, so that it is counted as lost; -2 when it was counted before, or nobody
--- holds it; `again`; or an error when there is no such group and a handler has begun the entry.
+-- holds it; `again`; or an error when there is no such group and the consumer names its hold of the entry.
 -- flags: allow-oom
 
 -- include: clock
@@ -41,7 +41,7 @@ if state == 'not_held' and ARGV[9] == 'postponed' and tonumber(due_at or 0) > no
   state, is_by_hand = 'held', true
   taken_from = redis.call('XPENDING', stream, group, id, id, 1)[1][2]
 end
-if state == 'no_group' and began > 0 then
+if state == 'no_group' and hold ~= '' then
   return redis.error_reply('NOGROUP no group ' .. group .. ' on ' .. stream)
 end
 if state == 'deleted' then
@@ -51,7 +51,7 @@ end
 if state == 'not_held' then return 0 end
 if state ~= 'held' and state ~= 'dropped' then return -2 end
 if ARGV[9] == 'own' and is_given_back and delay_ms > 0 then return 0 end
-local is_late = due_at or began > 0 and counted - uncounted > began -- it began anew
+local is_late = due_at or hold ~= '' and counted - uncounted > began -- it began anew
 is_late = is_late or was_let_go(records, group, id, hold)
 local is_otherwise = state == 'dropped' or is_given_back or is_late
 if is_otherwise and not is_confirmed then return redis.status_reply('again') end
