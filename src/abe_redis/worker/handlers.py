@@ -47,7 +47,8 @@ def check_handler(handler: object, name: str, *, view: object = None) -> None:
             )
         raise SettingsError(
             f"{name} is no handler but of type {type(call).__name__!r}, which cannot be called. A handler "
-            "is a coroutine function, a function, an object with handle_event, or a class of such objects."
+            "is a coroutine function, a function, or an object with handle_event; the command `abe-redis "
+            "worker` takes a class of such objects, too."
         )
     if inspect.isgeneratorfunction(call) or inspect.isasyncgenfunction(call):
         raise SettingsError(f"{name} contains yield, so calling it would do nothing. Use return instead.")
