@@ -4,10 +4,14 @@ import asyncio
 import signal
 import sys
 import threading
+import time
 from collections.abc import Coroutine
 from concurrent.futures import Future
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self, override
+
+import redis
 
 from tests.server_binaries import bundled_binary
 from tests.servers import Server
@@ -20,6 +24,8 @@ _LIBRARIES = (
 )
 
 _SHARED = Path("/dev/shm")
+
+_LOOK_SECONDS = 2.0
 
 
 def faketime() -> Path | None:
@@ -39,11 +45,22 @@ class SteppedServer(Server):
         self.step(0)
 
     def step(self, seconds: float) -> None:
-        """Step the clock, forward or back."""
+        """Step the clock, forward or back, and let the server look: it does so once per turn of its loop."""
         self._ahead += seconds
         new = self._offset.with_suffix(".new")
         new.write_text(f"{self._ahead:+}\n", encoding="utf-8")
         new.rename(self._offset)
+        if self.running and not self.frozen:
+            self._let_it_look()
+
+    def _let_it_look(self) -> None:
+        """Ask for its time until that is the new one; a server that does not answer looks when it goes on."""
+        until = time.monotonic() + _LOOK_SECONDS
+        with suppress(redis.RedisError), self.admin() as client:
+            while time.monotonic() < until:
+                now, _ = client.time()
+                if abs(now - time.time() - self._ahead) <= 1:
+                    return
 
     @override
     def _environment(self) -> dict[str, str]:
