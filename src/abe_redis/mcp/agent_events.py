@@ -56,6 +56,8 @@ class AgentEvent(BaseModel):
     due_at: datetime | None = None
     first_id: str | None = None
     """For a dead letter: the id that it had in its stream."""
+    handler: str | None = None
+    """For a dead letter: the handler that failed, if a worker buried it."""
     masked: bool = False
     """Whether a secret in it is masked."""
     truncated: bool = False
@@ -184,6 +186,7 @@ def _event(view: EventView, payload: Payload, max_chars: int, trust: Trust) -> A
         yours=view.yours,
         due_at=view.due_at,
         first_id=_short(shown(view.buried.first_id)) if view.buried else None,
+        handler=_short(shown(view.buried.handler)) if view.buried else None,
         masked=compact(made).count(MASKED) > compact(said).count(MASKED),
         truncated=is_cut,
         withheld=withheld,

@@ -103,7 +103,8 @@ def _facts(event: AgentEvent, *, paused: bool) -> list[str]:
     if event.waited_seconds is not None:
         facts.append(f"waits for {duration(event.waited_seconds)}")
     had = event_words.deliveries(event.state, event.deliveries)
-    return [*facts, *filter(None, [had]), *_who_has(event, paused=paused)]
+    by = None if event.handler is None else f"handler {quoted(event.handler)}"
+    return [*facts, *filter(None, [had, by]), *_who_has(event, paused=paused)]
 
 
 def _who_has(event: AgentEvent, *, paused: bool) -> list[str]:
@@ -176,7 +177,10 @@ def _groups_to_lease_in(result: AgentRead) -> list[str] | None:
         return None
     if result.handled:
         return [one.group for one in result.handled if one.state in _TO_LEASE] or None
-    return [result.group] if result.group is not None else [one.name for one in result.groups]
+    if result.groups:
+        left = [one.name for one in result.groups if one.pending or one.lag != 0]
+        return [name for name in left if result.group in {None, name}] or None
+    return None if result.group is None else [result.group]
 
 
 _TO_LEASE = {"undelivered", "waiting", "postponed"}

@@ -19,9 +19,9 @@ class _Hint:
     def give(self) -> None:
         if not self._is_given and not _LOG.isEnabledFor(logging.DEBUG):
             _LOG.info(
-                "`abe-redis -v worker` logs the traceback of each failure, and so does "
-                "`abe-redis --log-format json worker`; a "
-                "dead letter keeps its end, which `abe-redis dead show ID` shows."
+                "The logger 'abe_redis' at DEBUG logs the traceback of each failure, as `abe-redis -v "
+                "worker` and `abe-redis --log-format json worker` do; a dead letter keeps its end, which "
+                "`abe-redis dead show ID` shows."
             )
         self._is_given = True
 

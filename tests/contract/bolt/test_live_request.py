@@ -92,6 +92,10 @@ async def test_an_answer_that_comes_too_late_is_an_error(bots: Bots, answer: Cal
         said = str(seen.errors[0])
         assert "`abe-redis listen --http bot:app --inline KEY`" in said
         assert "slash_command:/deploy or block_actions:approve" in said
+    for error in seen.errors:
+        decision = Backoff()(Event({}, stream="s", group="g", id="1-0", deliveries=1), error)
+        assert isinstance(decision, Bury)
+        assert decision.reason.endswith(str(error)), "its advice is not cut off"
     assert bots.slack.calls("views.open") == []
 
 

@@ -107,6 +107,9 @@ async def test_the_log_says_what_a_listener_would_be_and_which_middleware_ended_
     await handle(app, app_mention(WORDS), slash_command("/deploy", WORDS))
     assert 'no listener is for it. @app.event("app_mention") would be one.' in log.text
     assert '@app.command("/deploy")' in log.text
+    log.clear()
+    await handle(app, {"type": "app_rate_limited", "team_id": "T1", "minute_rate_limited": 1518467820})
+    assert "Unhandled request: no listener is for it." in log.text
     app.use(bots.fit(lambda: None))
     await handle(app, app_mention(WORDS))
     assert "A global middleware (" in log.text

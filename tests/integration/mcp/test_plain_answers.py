@@ -1,5 +1,6 @@
 """Answers that say what an agent would otherwise have to guess."""
 
+import json
 from typing import Any
 
 import anyio
@@ -13,7 +14,7 @@ from abe_redis.mcp.sdk_line import SDK_2
 from abe_redis.operations.groups import Groups
 from abe_redis.operations.operations import Operations
 from abe_redis.operations.scope import Scope
-from abe_redis.streams import manage
+from abe_redis.streams import dead_fields, manage, names
 from tests.integration.agents import GROUP, TOPIC, Ask, asking, refusal, said, server, text_of
 from tests.integration.conftest import MakeBackend
 
@@ -246,3 +247,24 @@ async def test_a_look_that_finds_nothing_shows_nothing(backend: RedisMessageQueu
     assert found.startswith(
         '0 events of "slack_events" shown. No event here matches: none of the 2 there are.'
     )
+
+
+# What is finished ---------------------------------------------------------------------------------------
+
+
+async def test_no_lease_is_proposed_of_what_the_group_has_finished(ask: Ask) -> None:
+    await ask("publish_event", payload=said(1))
+    await ask("lease_events", group=GROUP)
+    await ask("ack")
+    assert "To work on one" not in text_of(await ask("read_stream"))
+    await ask("publish_event", payload=said(2))
+    assert "To work on one" in text_of(await ask("read_stream"))
+
+
+# Dead letters ---------------------------------------------------------------------------------------------
+
+
+async def test_a_dead_letter_names_the_handler_that_failed(ask: Ask, redis: Redis) -> None:
+    fields: Any = {"data": json.dumps(said(1)), dead_fields.REASON: "boom", dead_fields.GROUP: "bot"}
+    await redis.xadd(names.dead_letters(TOPIC), fields | {dead_fields.HANDLER: "bot.app:answer"})
+    assert 'handler "bot.app:answer"' in text_of(await ask("read_stream", dead=True))

@@ -16,7 +16,7 @@ from tests.integration.conftest import MakeBackend
 from tests.integration.fences import INJECTIONS, check_text
 
 OURS = {"id", "at", "stream", "mode", "note", "name", "group", "holder", "next_start", "due_at", "first_id"}
-OURS |= {"by", "last_id", "back_to", "state"}
+OURS |= {"by", "last_id", "back_to", "state", "handler"}
 """The names of strings in a structure that are our own words, or an operator's names."""
 
 

@@ -57,8 +57,9 @@ def _without_body(text: str, ran: Sequence[str]) -> str:
     suggested = _SUGGESTED.search(text)
     if kept == "Unhandled request" and ran:
         return f"{kept}: {', '.join(dict.fromkeys(ran))} ran for it, and called no ack()."
-    if kept == "Unhandled request" and suggested:
-        return f"{kept}: no listener is for it. {suggested.group()} would be one."
+    if kept == "Unhandled request":
+        one = f" {suggested.group()} would be one." if suggested else ""
+        return f"{kept}: no listener is for it.{one}"
     return kept if kept == text else kept + _LEFT_OUT
 
 

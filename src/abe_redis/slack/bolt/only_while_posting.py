@@ -16,9 +16,9 @@ def refuse_answer(what: str) -> NoReturn:
         AnswerTooLateError: Always.
     """
     raise AnswerTooLateError(
-        f"{what} (a text, options, errors or a view), which Slack takes only within 3 "
-        "seconds of its request; this is a worker, and that request was answered when it was queued. Answer "
-        "a command or an action with respond(), and a view or options inline, where Slack posts to."
+        f"{what}, but Slack has had its answer: the request was answered when it was queued, and this is a "
+        "worker. Answer a command or an action with respond(), and a view or options inline, where Slack "
+        "posts to."
     )
 
 
@@ -29,10 +29,10 @@ def without_triggers(call: Callable[..., Any]) -> Callable[..., Any]:
         for given in (arguments.get(name) for name in ("json", "params", "data")):
             if isinstance(given, Mapping) and (given.get("trigger_id") or given.get("trigger")):
                 raise AnswerTooLateError(
-                    f"{api_method} was called with a trigger_id, which Slack lets expire after 3 seconds; "
-                    "this is a worker, which may run much later. Open views where Slack posts to: `abe-redis "
-                    "listen --http bot:app --inline KEY` runs a listener at once; KEY names its command or "
-                    "action, as slash_command:/deploy or block_actions:approve do."
+                    f"{api_method} needs its trigger_id within 3 seconds of the click; this is a worker, "
+                    "which may run later. Let the listener run where Slack posts to: `abe-redis listen "
+                    "--http bot:app --inline KEY`, with a KEY as slash_command:/deploy or "
+                    "block_actions:approve."
                 )
         return call(api_method, **arguments)
 
