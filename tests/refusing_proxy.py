@@ -50,6 +50,8 @@ class RefusingProxy(Listener):
         self.refusal = refusal
         self.loses: Callable[[Sequence[bytes], bytes], bool] = lambda *_: False
         """Says for a command and its answer whether that is lost, and the connection with it."""
+        self.holds_back: Callable[[Sequence[bytes], bytes], bool] = lambda *_: False
+        """Says for a command and its answer whether that answer waits for `let_go`."""
         self.holds_up: Callable[[Sequence[bytes]], bool] = lambda _: False
         """Says for a command whether it waits for `let_go`, and with it what comes behind it."""
         self.held_up = 0
@@ -92,6 +94,9 @@ class RefusingProxy(Listener):
                         answer = await _answer(up_reader)
                         if self.loses(words, answer):
                             return
+                        if self.holds_back(words, answer):
+                            self.held_up += 1
+                            await self.let_go.wait()
                     if me in self._forgotten:
                         continue
                     writer.write(answer)

@@ -121,9 +121,9 @@ class Consumer(GroupConsumer):
         return not held.lost
 
     def _is_stale(self, held: Held) -> bool:
-        """Whether a lease may have expired, as far as this process can know."""
+        """Whether the lease may be over, or a person may have taken the event, as far as we can know."""
         is_old = clock.now() >= held.leased_at + self._half_lease_seconds
-        return is_old or held.leased_at < clock.doubted_at()
+        return is_old or held.leased_at < max(clock.doubted_at(), self._in_flight.let_go_at)
 
     def _postponed(self, held: Held, delay: float) -> None:
         """Look for an event when it is due, also while a read waits for others."""

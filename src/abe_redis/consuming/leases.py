@@ -53,6 +53,8 @@ class Leases(Settling):
         """The same, for events that no handler has any more."""
         self._parted: dict[tuple[str, str], Held] = {}
         """Events that other consumers may hold by now, so that we do not renew them."""
+        self.let_go_at = 0.0
+        """When we last let go of what a person took from us: a read of before may bring more of it."""
         self._aside: list[Held] = []
         """Prefetched events of streams that are away, which hold up no others in the buffer."""
 
@@ -147,6 +149,7 @@ class Leases(Settling):
             looked: Per stream in which there is something, the number by which to confirm it.
         """
         if looked:  # seldom
+            self.let_go_at = clock.now()
             await self.renew_these(redis, [held for held in self._every() if held.key[0] in looked])
             await given_up.confirm(redis, self._group, self._consumer, looked)
 
