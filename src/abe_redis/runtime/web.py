@@ -30,8 +30,8 @@ _LAST_SECONDS = 10
 
 _LOG = logging.getLogger(__name__)
 _CROWDED = (
-    "All %d connections are open. For each new one, the one is closed that waits longest for a request or "
-    "for the rest of one; if there is none, the new one is."
+    "All %d connections are open. For each new one, the one is closed that waits longest for its client: for "
+    "a request, for the rest of one, or until an answer is taken. If there is none, the new one is."
 )
 
 
@@ -112,7 +112,7 @@ def _server(app: App, listening: socket.socket, head_seconds: float) -> "_Server
         http=protocol,
         ws="none",
         log_config=None,  # its records pass our formatter, as all others do
-        log_level="warning",
+        log_level="error",  # anybody can cause its warnings, without end
         timeout_graceful_shutdown=_LAST_SECONDS,
         server_header=False,
     )
@@ -211,7 +211,7 @@ class _Server(uvicorn.Server):
         return self._protocol(self.config, self.server_state, self.lifespan.state)
 
     def for_one_more(self, accepted: int) -> bool:
-        """Whether one more connection may begin; the one that has waited longest for a request makes room."""
+        """Whether one more connection may begin; the one that waits longest for its client makes room."""
         if len(self.server_state.connections) + accepted < self._most:
             return True
         self._crowded.say(logging.WARNING, _CROWDED, self._most)

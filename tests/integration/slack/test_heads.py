@@ -141,3 +141,53 @@ async def test_strangers_whose_bodies_never_come_keep_slack_out_of_nothing(
                 assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
                 writer.close()
     assert caplog.text.count("All 20 connections are open.") == 1
+
+
+HEAD = b"POST /slack/events HTTP/1.1\r\nHost: here\r\n"
+UPGRADE = HEAD.replace(b"POST", b"GET") + b"Connection: Upgrade\r\nUpgrade: "
+CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.promise("Of at most 512 connections")
+@pytest.mark.parametrize(
+    ("sent", "answer", "then"),
+    [
+        (UPGRADE + b"websocket\r\nSec-WebSocket-Version: 13\r\n\r\n", b"405", b""),
+        (UPGRADE + b"h2c\r\n\r\n", b"405", b""),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"400", b""),
+        (b"PRI * HTTP/2.0\r\n\r\n", b"405", b"SM\r\n\r\n"),
+        (b"nonsense\r\n\r\n", b"400", b""),
+        (HEAD + b"X-Long: " + b"x" * 20_000, b"400", b""),
+        (HEAD + CHUNKED + b"zz\r\n", b"400", b""),
+        (
+            HEAD + b"X-Slack-Signature: v0=abc\r\nX-Slack-Request-Timestamp: 1\r\n" + CHUNKED,
+            b"401",
+            b"zz\r\n",
+        ),
+        (HEAD.replace(b"POST", b"GET") + b"\r\n", b"405", b"nonsense\r\n\r\n"),
+    ],
+    ids=["websocket", "h2c", "TLS", "HTTP/2", "no HTTP", "long head", "chunk", "late chunk", "late nonsense"],
+)
+async def test_a_stranger_fills_no_log(
+    backend: RedisMessageQueueBackend,
+    caplog: pytest.LogCaptureFixture,
+    sent: bytes,
+    answer: bytes,
+    then: bytes,
+) -> None:
+    is_no_request = answer == b"400" or then != b""
+    with listen(HOST, 0) as listening:
+        async with serving(door(backend), listening):
+            for _ in range(5):
+                reader, writer = await asyncio.open_connection(*listening.getsockname()[:2])
+                writer.write(sent)
+                with anyio.fail_after(PATIENCE):
+                    assert (await reader.readline()).split()[1] == answer
+                writer.write(then)
+                if is_no_request:
+                    await until_closed(reader)
+                writer.close()
+    assert len(caplog.records) <= 2, caplog.text
+    assert {record.name.split(".")[0] for record in caplog.records} <= {"abe_redis"}
+    assert "Traceback" not in caplog.text
+    assert caplog.text.count("What is no HTTP/1.1 request was refused (400)") == is_no_request
