@@ -100,4 +100,4 @@ class NotAuthorizedError(AbeRedisError):
 
 
 class FailedAnswerError(AbeRedisError):
-    """The Bolt app answered with a status that asks Slack to send the event again."""
+    """The Bolt app answered with a status by which it says that it failed."""

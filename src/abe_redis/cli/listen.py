@@ -96,8 +96,9 @@ def listen(
 ) -> None:
     """Receive from Slack, and answer only when Redis has the event.
 
-    While Redis is away Slack is told to send again, which it does at once, after one minute and after five;
-    what was queued meanwhile is not queued twice. REDIS_OUTBOX keeps events here instead.
+    While Redis is away, what Slack sends is refused. Slack sends an event again at once, after one minute and
+    after five; one that was queued meanwhile is not queued twice. It sends nothing else again: who used a
+    command, a button, a shortcut or a form sees an error. REDIS_OUTBOX keeps all of it here instead.
 
     Events go to SLACK_EVENTS_TOPIC, the rest to slack:actions, slack:commands, slack:shortcuts and
     slack:views (see --queue). Handlers find how an event came in its attribute `arrival`.

@@ -1,7 +1,8 @@
 """Queues a payload from Slack, answers it at once, or refuses it.
 
-Slack gets its answer only when Redis has the event. In every other case Slack sends it again; an event that
-was queued after all is not queued twice.
+Slack gets its answer only when Redis has the event. In every other case Slack sends an event again, and one
+that was queued after all is not queued twice. It sends nothing else again, but shows an error to whoever used
+the command, the button, the shortcut or the form.
 """
 
 import asyncio
@@ -13,6 +14,7 @@ from typing import Any, Protocol
 import anyio
 
 from abe_redis.errors import AbeRedisError, PayloadError
+from abe_redis.events import kinds
 from abe_redis.events.arrival import Arrival
 from abe_redis.events.conversation import Grain, conversation_of
 from abe_redis.events.published import Published
@@ -26,6 +28,9 @@ _LOG = logging.getLogger(__name__)
 
 ANSWER_SECONDS = 2.8
 """Time until the answer: Slack waits 3 seconds, and publishing tries for 2.5."""
+
+_RETRIES = 3
+"""How often Slack sends an event again: at once, after one minute and after five."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +46,7 @@ class Answer:
     headers: tuple[tuple[str, str], ...] = field(default=())
 
 
-_TOO_SLOW = Answer("refused", 503, "This took too long; send it again.", reason="too slow")
+_TOO_SLOW = Answer("refused", 503, "This took too long.", reason="too slow")
 _LATE_APP = Answer("refused", 503, "The app did not answer in time.", reason="the app was too slow")
 
 
@@ -144,13 +149,19 @@ class Receiver:
             _LOG.warning("Slack sent what cannot be queued: %s", error)
             return Answer("refused", 400, "This cannot be queued.", reason="bad payload")
         except AbeRedisError as error:
-            self._outages.refused(stream, error)
-            return Answer("refused", 503, "The queue does not answer; send it again.", reason="unavailable")
+            self._outages.refused(stream, error, comes_again=_comes_again(sent, arrival))
+            return Answer("refused", 503, "The queue does not take this.", reason="unavailable")
         except asyncio.CancelledError:  # the time for an answer is over
-            self._outages.refused(stream, None)
+            self._outages.refused(stream, None, comes_again=_comes_again(sent, arrival))
             raise
         self._outages.taken(stream)
         return Answer("queued", reason=stream)
+
+
+def _comes_again(sent: Sent, arrival: Arrival) -> bool:
+    """Whether Slack sends it again, if it is refused."""
+    is_event = sent.form == "event" and kinds.is_slack_envelope(sent.payload)
+    return is_event and arrival.retry_num < _RETRIES
 
 
 def failed(error: Exception) -> Answer:
@@ -158,4 +169,4 @@ def failed(error: Exception) -> Answer:
     where = traceback.extract_tb(error.__traceback__)[-1:]
     place = f"{where[0].filename}:{where[0].lineno}" if where else "nowhere"
     _LOG.error("What Slack sent could not be taken: %s at %s.", type(error).__name__, place)
-    return Answer("refused", 503, "This failed; send it again.", reason=type(error).__name__)
+    return Answer("refused", 503, "This failed.", reason=type(error).__name__)

@@ -84,7 +84,7 @@ class Connection:
             self.leaving.set()
 
     def stop(self) -> None:
-        """Stop receiving. Slack sends what was not acknowledged through another connection."""
+        """Stop receiving. Slack sends events that were not acknowledged through another connection."""
         self._reading.cancel()
 
     async def _read(self, socket: aiohttp.ClientWebSocketResponse, taking: anyio.abc.TaskGroup) -> None:
@@ -126,9 +126,9 @@ class Connection:
             answer = await self._receiver.take(sent, _arrival(said), until=until)
         else:
             answer = Answer("refused", 400, reason="bad body")
-        if answer.status == 200:  # noqa: PLR2004 - whatever else it is, Slack sends it again
+        if answer.status == 200:  # noqa: PLR2004 - else Slack sends an event again
             ack = {"envelope_id": said["envelope_id"]} | _response(answer, said)
-            with suppress(aiohttp.ClientError, ConnectionError):  # it comes again, and is there already
+            with suppress(aiohttp.ClientError, ConnectionError):  # an event comes again, and is there already
                 await socket.send_str(json.dumps(ack))
         return answer
 

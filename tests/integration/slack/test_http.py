@@ -14,17 +14,15 @@ from redis.asyncio import Redis
 from abe_redis import RedisMessageQueueBackend, slack_event
 from abe_redis.events.arrival import Arrival
 from abe_redis.events.published import Published
-from abe_redis.slack import bodies, http, outages
+from abe_redis.slack import bodies, http
 from abe_redis.slack.bodies import MOST_BYTES
 from abe_redis.slack.http import SlackDoor
 from abe_redis.slack.queues import Queues
 from abe_redis.slack.receiver import ANSWER_SECONDS, Receiver
 from abe_redis.testing import block_actions, message, slash_command, view_submission
 from abe_redis.testing.signing import signed, signed_form
-from tests.integration.conftest import MakeBackend, take, take_one
+from tests.integration.conftest import take, take_one
 from tests.integration.slack.doors import SECRET, door, odd_body, post
-from tests.patience import PATIENCE
-from tests.servers import Server
 from tests.unit.events.shapes import action
 
 
@@ -228,70 +226,6 @@ async def test_options_are_refused_aloud_since_a_queue_has_no_answer(
     assert reply.status == 501
     assert "abe-redis listen --http bot:app" in caplog.text
     assert await redis.dbsize() == 0
-
-
-async def test_while_redis_is_away_slack_is_told_to_send_again(
-    make_backend: MakeBackend, caplog: pytest.LogCaptureFixture
-) -> None:
-    slack = door(make_backend(redis_url="redis://127.0.0.1:1/0"))
-    secret_word = "xyzzy-in-a-body"
-    reply = await post(slack, *signed(message(secret_word), SECRET))
-    assert reply.status == 503
-    assert "x-slack-no-retry" not in reply.headers
-    assert "Slack is asked to send events for 'slack_events' again: Redis" in caplog.text
-    assert secret_word not in caplog.text + reply.body
-
-
-async def test_each_outage_is_told_once_at_its_beginning_and_its_end_with_all_that_was_refused(
-    slack: SlackDoor, redis: Redis, caplog: pytest.LogCaptureFixture
-) -> None:
-    await redis.set("slack_events", "of another type")
-    for number in range(5):
-        assert (await post(slack, *signed(message(str(number)), SECRET))).status == 503
-        assert (await post(slack, *signed_form(slash_command("/go"), SECRET))).status == 200
-    assert caplog.text.count("Slack is asked to send events for 'slack_events' again: ") == 1
-    assert "takes events" not in caplog.text, "another stream takes them"
-    await redis.delete("slack_events")
-    for number in range(2):
-        assert (await post(slack, *signed(message(str(number)), SECRET))).status == 200
-    assert caplog.text.count("Redis takes events for 'slack_events' again; refused meanwhile: 5.") == 1
-
-
-async def test_what_waits_behind_a_refused_event_counts_as_refused(
-    make_backend: MakeBackend, own_server: Server, caplog: pytest.LogCaptureFixture
-) -> None:
-    slack = door(make_backend(redis_url=own_server.url))
-    assert (await post(slack, *signed(message("before"), SECRET))).status == 200
-    own_server.freeze()
-    statuses = set[int]()
-
-    async def send(number: int) -> None:
-        statuses.add((await post(slack, *signed(message(str(number), channel="C1"), SECRET))).status)
-
-    async with anyio.create_task_group() as tasks:
-        for number in range(8):
-            tasks.start_soon(send, number)
-    own_server.thaw()
-    assert statuses == {503}
-    assert (await post(slack, *signed(message("after"), SECRET))).status == 200
-    assert "Redis takes events for 'slack_events' again; refused meanwhile: 8." in caplog.text
-
-
-async def test_a_stream_that_takes_an_event_now_and_then_is_told_seldom(
-    make_backend: MakeBackend,
-    redis: Redis,
-    caplog: pytest.LogCaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(outages, "QUIET_SECONDS", 10 * PATIENCE)
-    slack = door(make_backend(redis_stream_hard_maxlen=1, redis_stream_maxlen=1))
-    statuses = list[int]()
-    for number in range(6):
-        statuses += [(await post(slack, *signed(message(str(number)), SECRET))).status for _ in range(2)]
-        await redis.xtrim("slack_events", maxlen=0)
-    assert set(statuses) >= {200, 503}
-    assert caplog.text.count("Slack is asked to send events") == 1
-    assert caplog.text.count("Redis takes events") == 1
 
 
 class _Slow:

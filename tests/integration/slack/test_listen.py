@@ -93,7 +93,7 @@ def test_while_redis_is_away_nothing_is_accepted_and_lost_and_nothing_doubled(
         child.signal(signal.SIGHUP)
         assert child.wait() == 0
         assert "Traceback" not in child.stderr
-        assert "Slack is asked to send events for 'slack_events' again" in child.stderr
+        assert "What Slack sends for 'slack_events' is refused" in child.stderr
         assert "Redis takes events for 'slack_events' again" in child.stderr
         assert (
             "The door is open; what Slack sends goes to 'slack_events' (events), 'slack:actions'"

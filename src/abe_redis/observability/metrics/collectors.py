@@ -64,7 +64,7 @@ class Metrics(Observer):
         )
         self._refused = Counter(
             "abe_redis_refused",
-            "Requests that were refused, from Slack or somebody else; Slack may send them again.",
+            "Requests that were refused, from Slack or somebody else; Slack may send events again.",
             ["door", "reason"],
             registry=self.registry,
         )

@@ -19,7 +19,7 @@ from abe_redis.worker.threads import current_slot
 _LOG = logging.getLogger(__name__)
 
 FAILED = 500
-"""The least status of an answer that asks Slack to send the event again."""
+"""The least status of an answer by which an app says that it failed: Slack sends an event again."""
 
 
 _SHOWN = range(200, 300)
@@ -27,7 +27,7 @@ _SHOWN = range(200, 300)
 
 
 class Answer(BoltResponse):
-    """The response that an `@app.error` handler gets; it shows whether Slack should send the event again."""
+    """The response that an `@app.error` handler gets; it shows whether the app says that it failed."""
 
     def __init__(self) -> None:
         super().__init__(status=FAILED)
@@ -117,7 +117,7 @@ class Attempt:
         if response.status >= FAILED:
             status = response.status
             raise FailedAnswerError(
-                f"The Bolt app answered with status {status}, by which it asks Slack to send this again."
+                f"The Bolt app answered with status {status}, by which it says that it failed."
             )
         if self.is_lost(response):
             refuse_answer("A middleware answered with content")
