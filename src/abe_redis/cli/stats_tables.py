@@ -107,8 +107,9 @@ def _consumer_line(each: _Consumer) -> str:
     one = each.one
     holds = f", holds {one.holds} for {duration(one.held_seconds or 0)}" if one.holds else ""
     holds = f", had {one.holds}: {_OVER}" if one.lease_over else holds
+    state = f"{_state(one)}; " if _state(one) else ""
     return (
-        f"{plain(one.name)} of {plain(each.group)} on {plain(each.stream)}: {_state(one)}; "
+        f"{plain(one.name)} of {plain(each.group)} on {plain(each.stream)}: {state}"
         f"pending {pending(one.pending, one.postponed)}{holds}"
     )
 

@@ -94,6 +94,8 @@ async def test_the_consumers_pending_add_up_to_their_groups(
     ]
     rows = {row[0]: row[5] for row in cells if row and row[0] in {"ann", "(nobody)"}}
     assert rows == {"ann": "1", "(nobody)": "2 (1 postponed)"}
+    narrow = run("stats", TOPIC, COLUMNS="70").stdout.splitlines()
+    assert f"(nobody) of bot on {TOPIC}: pending 2 (1 postponed)" in narrow
 
 
 async def test_the_advice_about_a_partition_names_the_group_of_its_topic(
