@@ -6,9 +6,9 @@ first: if Redis already has it, nothing is added.
 
 Processes may share a file. Each writes and delivers rows under a name of its own, in the order of each
 stream, and holds a lock on `FILE-NAME.lock` while it lives. The kernel drops the lock however the process
-ends, and whoever takes it then delivers what was left, before its own events of the same streams. Nobody
-waits for the events of another that lives; for the file itself, only as long as a write takes.
-The lock is SQLite's own, an exclusive transaction on an empty file: it works wherever SQLite does.
+ends, and whoever takes it then delivers what was left, before its own events of the same streams, for which
+the others wait, too. Nobody waits for what another that lives has published; for the file itself, only as
+long as a write takes.
 
 What Redis refuses for good stays in the file with its reason and blocks nobody. To try again:
 `UPDATE event SET refused = NULL`. A process whose user may not publish what another left lets go of it.
@@ -33,7 +33,7 @@ from abe_redis.publishing import outbox_failures
 from abe_redis.publishing.outbox_appends import Appends
 from abe_redis.publishing.outbox_complaints import Complaints
 from abe_redis.publishing.outbox_failures import OutboxUnreachedError
-from abe_redis.publishing.outbox_fate import Fate, fate_of
+from abe_redis.publishing.outbox_fate import Fate, NotPermittedError, fate_of, raise_while_away
 from abe_redis.publishing.outbox_file import OutboxFile, OutboxSize
 from abe_redis.publishing.outbox_held_up import HeldUp, all_of
 from abe_redis.publishing.outbox_kept import Kept
@@ -64,10 +64,6 @@ _HELD_UP_SECONDS = 1.0
 """Interval of trying again what one stream holds up."""
 
 
-class _NotPermittedError(Exception):
-    """This process's user may not publish what another process left."""
-
-
 class Outbox:
     """Keeps events while Redis is away, and forwards them when it is back."""
 
@@ -90,14 +86,13 @@ class Outbox:
         self._closed = False
         self._away = False
         """True after the log said that Redis is away, until it says that Redis is back."""
+        self._elsewhere = self._file.inherited.elsewhere
         self._complaints = Complaints(path, settings, self._file.inherited)
-        self._reason = ""
-        """Why Redis did not take the last event that was offered to it."""
+        self._reason = ""  # why Redis did not take the last event that was offered to it
         self._queue = Queue(self._file.path, self._file.inherited, self.start, self._is_stopped)
         self._leaves = False
         """True if events were left to other processes, which may publish them."""
-        self._forwards = False
-        """True while Redis takes what waits."""
+        self._forwards = False  # whether Redis takes what waits
         self._held_up: dict[str, HeldUp] = {}
         """What is passed by in the rows of each process."""
 
@@ -207,20 +202,19 @@ class Outbox:
             try:
                 self._leaves = False
                 writers = await self._claim(is_full=is_full)
-                for number, writer in enumerate(writers):
-                    connections = await self._open()
-                    if failed:
-                        await connections.revive()
-                    await connections.check()
-                    await self._deliver(writer, connections, writers[:number])
+                if writers or self._elsewhere.is_any:
+                    await self._forward(writers, revive=failed > 0)
                 self._complaints.is_unusable = False
-                self._away = any(held.first for held in self._held_up.values())
+                self._away = any(held.waits_for_redis for held in self._held_up.values())
+                if self._away:
+                    self._elsewhere.excuse()
                 failed, is_full = 0, False
                 if not (self._away or self._leaves):
                     self._complaints.are_over()
             except (*failures.FAILURES, AbeRedisError) as error:
                 failed += 1
                 self._held_up.clear()  # some may have been read and not settled
+                self._elsewhere.excuse()
                 is_full = is_full or isinstance(error, OutboxFullError)
                 if not self._complaints.notes_unusable(error):
                     self._complaints.tell(error, is_away=self._away)
@@ -231,7 +225,7 @@ class Outbox:
                 _LOG.exception("Delivering from the outbox %s failed; trying again.", self._file.path)
                 await anyio.sleep(LOOK_SECONDS)
             else:
-                if self._away:  # what is kept meanwhile waits as well
+                if self._held_up:  # what is kept meanwhile waits as well
                     await anyio.sleep(_HELD_UP_SECONDS)
                     continue
                 with anyio.move_on_after(LOOK_SECONDS):
@@ -255,11 +249,22 @@ class Outbox:
                 return
         await self._complaints.look_for_trouble(_soon(KEEP_BEHIND_SECONDS))
 
+    async def _forward(self, writers: list[str], *, revive: bool) -> None:
+        """Send the rows of these processes, if Redis is there."""
+        connections = await self._open()
+        if revive:
+            await connections.revive()
+        await connections.check()
+        if self._elsewhere.is_any:
+            await raise_while_away(connections.commands)
+        for number, writer in enumerate(writers):
+            await self._deliver(writer, connections, writers[:number])
+
     async def _deliver(self, writer: str, connections: Connections, earlier: list[str]) -> None:
         """Send the rows of one process, in the order of each stream, and delete those that Redis has."""
         held = self._held_up.get(writer)
         if held is None or held.losses != self._file.losses:
-            held = self._held_up[writer] = HeldUp(self._file.losses)
+            held = self._held_up[writer] = HeldUp(self._elsewhere, self._file.losses)
         held.ahead = all_of(self._held_up[one] for one in earlier if one in self._held_up)
         sent = Sent()
         try:
@@ -273,7 +278,7 @@ class Outbox:
             if not held.first:
                 del self._held_up[writer]
                 await self._thread.run(self._file.release, writer)
-        except _NotPermittedError:
+        except NotPermittedError:
             del self._held_up[writer]
             await self._thread.run(self._file.leave, writer)
             self._leaves = True
@@ -311,7 +316,7 @@ class Outbox:
                         case fate:
                             self._complaints.tell(error, is_away=self._away)
                             if fate is Fate.NOT_PERMITTED and not self._file.is_own(writer):
-                                raise _NotPermittedError from error
+                                raise NotPermittedError from error
                             held.hold(row)
                 else:
                     done.append(row.number)

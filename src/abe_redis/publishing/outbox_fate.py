@@ -26,6 +26,10 @@ class Fate(Enum):
     """Redis takes nothing at present."""
 
 
+class NotPermittedError(Exception):
+    """This process's user may not publish what another process left."""
+
+
 def concerns_the_event(error: BaseException) -> bool:
     """Whether Redis refuses this event of this user, and not all events because of a state, known or not."""
     return not failures.passes_for_who_was_let_in(error)
@@ -47,3 +51,16 @@ async def fate_of(error: BaseException, redis: Redis, stream: str) -> Fate:
         return Fate.STREAM_WAITS
     await slots.judge(redis)
     return Fate.ALL_WAIT if slots.is_here(redis, stream) else Fate.STREAM_WAITS
+
+
+async def raise_while_away(redis: Redis) -> None:
+    """Raise what keeps Redis from taking anything at present, as far as it says so when asked for nothing.
+
+    Raises:
+        redis.RedisError, OSError: The failure.
+    """
+    try:
+        await redis.ping()
+    except failures.FAILURES as error:
+        if failures.passes(error):
+            raise

@@ -22,7 +22,7 @@ from abe_redis.publishing.outbox_inherited import Inherited
 from abe_redis.publishing.outbox_locks import BUSY_SECONDS, WriterLocks
 from abe_redis.publishing.outbox_loss import Watch
 from abe_redis.publishing.outbox_reserve import Reserve
-from abe_redis.publishing.outbox_rows import Append, Batch, Row, encode, is_awaited, read, writer_of
+from abe_redis.publishing.outbox_rows import Append, Batch, Row, encode, is_awaited, read, writers
 from abe_redis.runtime import fork
 
 MAX_BYTES = 256 * 1024 * 1024
@@ -177,19 +177,10 @@ class OutboxFile:
             self.inherited.note_none()
             return []
         with self._transaction() as database:
-            query = (
-                "SELECT CAST(writer AS BLOB) FROM event WHERE refused IS NULL GROUP BY 1 ORDER BY min(number)"
-            )
-            names = [name for (name,) in database.execute(query).fetchall()]
-            writers = {name: writer_of(name) for name in names}
-            for name in (name for name, writer in writers.items() if writer is None):
-                database.execute(
-                    "UPDATE event SET writer = ? WHERE refused IS NULL AND CAST(writer AS BLOB) IS ?",
-                    [self._writer, name],
-                )
-            found = dict.fromkeys(writer or self._writer for writer in writers.values())
-            ours = [writer for writer in found if self._locks.take(writer)]
-            self.inherited.note(database, [writer for writer in ours if writer != self._writer])
+            found = writers(database, self._writer)
+            ours = [one for one in found if self._locks.take(one, as_heir=not self.is_own(one))]
+            elsewhere = [one for one in found if one not in ours and self._locks.has_heir(one)]
+            self.inherited.note(database, [one for one in ours if not self.is_own(one)], elsewhere)
             return sorted(ours, key=self.is_own)
 
     def claim_on_full_disk(self) -> list[str]:
@@ -315,6 +306,7 @@ class OutboxFile:
     def _look_for_loss(self) -> None:
         if self._watch.finds_loss(self._opened, holds_own=self.holds_own):
             self._locks.drop_all()
+            self.inherited.elsewhere.forget_all()
             self._forget()  # what was inherited moves to the new file, too
             self.losses += 1
             self._is_unsure = self.holds_own

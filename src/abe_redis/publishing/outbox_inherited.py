@@ -1,8 +1,10 @@
-"""What ended processes left in the outbox, and this one forwards: its own events of these streams wait."""
+"""What ended processes left in the outbox: the events that this one publishes to the same streams wait."""
 
 import sqlite3
 from collections.abc import Iterable
 from enum import Enum, auto
+
+from abe_redis.publishing.outbox_elsewhere import Elsewhere
 
 
 class Standing(Enum):
@@ -28,15 +30,25 @@ class Inherited:
     def __init__(self) -> None:
         self._streams: dict[str, frozenset[str]] = {}
         self._is_known = False
+        self.elsewhere = Elsewhere()
+        """What other processes forward of it."""
 
     def standing(self, stream: str) -> Standing:
         """Whether an event of this stream may go to Redis."""
-        if self._streams and self.may_wait(stream):
+        if self.may_wait(stream):
             return Standing.CLOSED
         return Standing.OPEN if self._is_known else Standing.UNKNOWN
 
-    def note(self, database: sqlite3.Connection, writers: Iterable[str]) -> None:
-        """Note that the rows of these ended processes, and of no others, are this one's to forward."""
+    def note(
+        self, database: sqlite3.Connection, writers: Iterable[str], elsewhere: Iterable[str] = ()
+    ) -> None:
+        """Note that the rows of these ended processes, and of no others, are this one's to forward.
+
+        Args:
+            database: The outbox.
+            writers: The ended processes.
+            elsewhere: Those whose rows are another live process's to forward.
+        """
         found = {}
         for writer in writers:
             if writer in self._streams:
@@ -46,6 +58,7 @@ class Inherited:
             streams = database.execute(query, [writer]).fetchall()
             found[writer] = frozenset((stream or b"").decode(errors="replace") for (stream,) in streams)
         self._streams = found
+        self.elsewhere.note(database, elsewhere)
         self._is_known = True
 
     def note_none(self) -> None:
@@ -57,12 +70,13 @@ class Inherited:
         self._streams = {one: streams for one, streams in self._streams.items() if one != writer}
 
     def forget_all(self) -> None:
-        """Note that none is this process's any more."""
+        """Note that nothing is known of any of them."""
         self._streams = {}
+        self.elsewhere.forget_all()
 
     def may_wait(self, stream: str) -> bool:
         """Whether a row of this stream may wait."""
-        return any(stream in streams for streams in self._streams.values())
+        return any(stream in streams for streams in self._streams.values()) or self.elsewhere.may_wait(stream)
 
     def waits(self, database: sqlite3.Connection, stream: str) -> bool:
         """Whether a row of this stream waits."""
@@ -70,4 +84,5 @@ class Inherited:
         for writer, streams in self._streams.items():
             if stream in streams and database.execute(query, [writer, stream]).fetchone() is None:
                 self._streams = self._streams | {writer: streams - {stream}}
+        self.elsewhere.look(database, stream)
         return self.may_wait(stream)

@@ -1,5 +1,8 @@
 """Locks that die with the process, on every system: SQLite's own, on an empty file each.
 
+A process locks the file of its own name against reading, and that of an ended one, which it has taken over,
+against writing alone: so the others can tell the two.
+
 `fcntl` is not on Windows, `msvcrt` only there; an exclusive transaction of SQLite is a lock of the
 kernel's on both, and SQLite keeps the locks of one process on one file apart, which POSIX does not.
 """
@@ -9,7 +12,7 @@ import sqlite3
 import stat
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +36,12 @@ class WriterLocks:
     def __iter__(self) -> Iterator[str]:
         return iter(list(self._held))
 
-    def take(self, writer: str) -> bool:
+    def take(self, writer: str, *, as_heir: bool = False) -> bool:
         """Take a writer's lock, unless another process holds it; True if it is ours already.
+
+        Args:
+            writer: Whose.
+            as_heir: Whether the writer is another process, which has ended if its lock is free.
 
         Raises:
             OSError, sqlite3.Error: The file cannot be made.
@@ -46,13 +53,28 @@ class WriterLocks:
         lock = connect(path, seconds=0)
         try:
             lock.execute("PRAGMA journal_mode = OFF")  # nothing is ever written to it
-            lock.execute("BEGIN EXCLUSIVE")
+            lock.execute("BEGIN IMMEDIATE" if as_heir else "BEGIN EXCLUSIVE")
         except sqlite3.OperationalError as error:
             lock.close()
             if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
                 return False
             raise
         self._held[writer] = lock
+        return True
+
+    def has_heir(self, writer: str) -> bool:
+        """Whether the writer has ended, and another process has taken its lock.
+
+        Raises:
+            sqlite3.Error: The file cannot be read.
+        """
+        with closing(connect(self._path(writer), seconds=0)) as lock:
+            try:
+                lock.execute("SELECT 1 FROM sqlite_master").fetchall()
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
+                    return False
+                raise
         return True
 
     def drop(self, writer: str, *, remove: bool) -> None:

@@ -103,10 +103,29 @@ def is_awaited(database: sqlite3.Connection, writer: str) -> bool:
     return database.execute(query, [writer]).fetchone() is not None
 
 
-def writer_of(name: bytes | None) -> str | None:
-    """The process that wrote a row; None when the name is damaged, which would be a part of a path."""
-    writer = (name or b"").decode(errors="replace")
-    return writer if _WRITER.fullmatch(writer) else None
+def writers(database: sqlite3.Connection, own: str) -> list[str]:
+    """The processes that wrote the waiting rows, by their first ones.
+
+    A row whose writer's name is damaged, which would be a part of a path, becomes this process's own.
+
+    Args:
+        database: The outbox.
+        own: The name of this process.
+
+    Raises:
+        sqlite3.Error: The file cannot be used.
+    """
+    query = "SELECT CAST(writer AS BLOB) FROM event WHERE refused IS NULL GROUP BY 1 ORDER BY min(number)"
+    found: dict[str, None] = {}
+    for (name,) in database.execute(query).fetchall():
+        writer = (name or b"").decode(errors="replace")
+        if not _WRITER.fullmatch(writer):
+            database.execute(
+                "UPDATE event SET writer = ? WHERE refused IS NULL AND CAST(writer AS BLOB) IS ?", [own, name]
+            )
+            writer = own
+        found[writer] = None
+    return list(found)
 
 
 def encode(fields: Mapping[bytes, bytes]) -> str:

@@ -1,8 +1,12 @@
 """Back ends with an outbox, publishers that can be killed, and what arrived in the stream."""
 
 import json
+import os
+import signal
+import sqlite3
+import subprocess
 from collections.abc import Iterator
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -79,3 +83,17 @@ async def leave(make_queue: MakeQueue, *left: int) -> None:
     for number in left:
         await queue.publish("slack_events", {"n": number})
     await queue.close()
+
+
+def freeze(process: subprocess.Popen[bytes], path: Path) -> None:
+    """Stop it, but not in the millisecond of a write, for which it locks the file itself."""
+    while True:
+        process.send_signal(signal.SIGSTOP)
+        os.waitpid(process.pid, os.WUNTRACED)  # until it has really stopped
+        with closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as database:
+            try:
+                database.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:
+                process.send_signal(signal.SIGCONT)
+            else:
+                return

@@ -2,12 +2,11 @@
 
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, closing
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -27,6 +26,7 @@ from tests.integration.publishing.outboxes import (
     _impatient,
     emptied,
     entries,
+    freeze,
     make_queue,
     path,
     patient,
@@ -86,17 +86,7 @@ class Publisher:
         self.until(lambda accepted: len(accepted) >= before + count)
 
     def freeze(self) -> None:
-        """Stop it, but not in the millisecond of a write, for which it locks the file itself."""
-        while True:
-            os.kill(self.process.pid, signal.SIGSTOP)
-            os.waitpid(self.process.pid, os.WUNTRACED)  # until it has really stopped
-            with closing(sqlite3.connect(self.path, timeout=0, isolation_level=None)) as database:
-                try:
-                    database.execute("BEGIN IMMEDIATE")
-                except sqlite3.OperationalError:
-                    self.thaw()
-                else:
-                    return
+        freeze(self.process, self.path)
 
     def thaw(self) -> None:
         os.kill(self.process.pid, signal.SIGCONT)

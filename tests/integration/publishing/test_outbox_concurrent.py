@@ -65,7 +65,7 @@ def _slow_disk(_left: None, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.promise("A process that begins publishes behind what ended ones left of the same stream")
-@pytest.mark.promise("All its calls wait for what they left")
+@pytest.mark.promise("All calls of a process that begins wait for what ended ones left")
 @pytest.mark.usefixtures("_slow_disk")
 async def test_all_calls_of_a_process_that_begins_wait_for_what_an_ended_one_left(
     own_server: Server, begun: RedisMessageQueueBackend
