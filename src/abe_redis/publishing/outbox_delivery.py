@@ -301,7 +301,7 @@ class Outbox:
                     # Another program may have written into the file.
                     names.check_stream(row.draft.stream)
                     (published,) = await publish(
-                        connections.publishing, [row.marked()], hard_maxlen=self._hard_maxlen
+                        connections.publishing, [row.marked(self._file.ages)], hard_maxlen=self._hard_maxlen
                     )
                 except InvalidNameError as error:
                     sent.reason = refusals[row.number] = str(error)

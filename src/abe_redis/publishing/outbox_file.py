@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from abe_redis.publishing import outbox_failures, outbox_leftovers
+from abe_redis.publishing.outbox_ages import Ages
 from abe_redis.publishing.outbox_database import open_database, try_to_make, wait_for_others
 from abe_redis.publishing.outbox_emptying import Emptying
 from abe_redis.publishing.outbox_inherited import Inherited
@@ -73,6 +74,7 @@ class OutboxFile:
         """Whether rows of this process may have other numbers."""
         self._writer = os.urandom(8).hex()
         self.inherited = Inherited()
+        self.ages = Ages()
         self._locks = WriterLocks(self.path)
         self._reserve = Reserve(self.path)
         self._emptying = Emptying(self._reserve, self._transaction, self._empty_log)
@@ -253,6 +255,7 @@ class OutboxFile:
             waiting, refused = database.execute("SELECT count(*), count(refused) FROM event").fetchone()
             raise outbox_failures.full(self.path, waiting=waiting, refused=refused, most_bytes=MAX_BYTES)
         self._reserve.hold(len(fields))
+        self.ages.look()
         cursor = database.execute(
             "INSERT INTO event (writer, stream, fields, identity, attempt, remember_seconds, published_at) "
             "VALUES (?, ?, ?, ?, ?, ?, ?)",

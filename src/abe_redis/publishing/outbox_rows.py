@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from abe_redis.client.topology.node import ANSWER_SECONDS
 from abe_redis.errors import OutboxError
+from abe_redis.publishing.outbox_ages import Ages
 from abe_redis.streams.publish import Draft
 
 POSSIBLE_DUPLICATE = b"possible-duplicate"
@@ -40,10 +41,10 @@ class Row:
     number: int = 0
     """Its number in the file."""
 
-    def marked(self) -> Draft:
+    def marked(self, ages: Ages) -> Draft:
         """The draft, marked if Redis may have forgotten the first try by now."""
         draft = self.draft
-        if time.time() - self.published_at <= draft.remember_seconds - ANSWER_SECONDS:
+        if ages.most(self.published_at) <= draft.remember_seconds - ANSWER_SECONDS:
             return draft
         return draft._replace(fields=draft.fields | {POSSIBLE_DUPLICATE: b"1"})
 

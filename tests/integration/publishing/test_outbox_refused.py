@@ -15,6 +15,7 @@ from abe_redis.doctor import Finding, machine
 from abe_redis.errors import RedisRefusedError
 from abe_redis.publishing.outbox_file import OutboxSize
 from abe_redis.publishing.outbox_kept import Kept
+from abe_redis.runtime import clock
 from tests.integration.conftest import log_says, until
 from tests.integration.publishing.outboxes import (
     MakeQueue,
@@ -172,6 +173,37 @@ async def test_an_event_whose_id_redis_may_have_forgotten_is_marked(
     await queue.connections()
     await until(lambda: emptied(queue))
     assert entries(own_server) == [{"data": '{"n":0}', "possible-duplicate": "1"}, {"data": '{"n":1}'}]
+
+
+@pytest.mark.promise("A step while no process with this outbox ran is found only")
+async def test_so_is_one_from_a_time_that_is_still_to_come(
+    own_server: Server, make_queue: MakeQueue, path: Path
+) -> None:
+    own_server.stop()
+    queue = make_queue()
+    for number in range(2):
+        await queue.publish("slack_events", {"n": number})
+    await queue.close()
+    execute(path, "UPDATE event SET published_at = published_at + 60 WHERE number = 1")
+    own_server.start()
+    queue = make_queue()
+    await queue.connections()
+    await until(lambda: emptied(queue))
+    assert entries(own_server) == [{"data": '{"n":0}', "possible-duplicate": "1"}, {"data": '{"n":1}'}]
+
+
+@pytest.mark.promise("So it does if this machine's clock was set back meanwhile")
+async def test_so_is_one_that_waited_while_the_clock_was_set_back(
+    own_server: Server, make_queue: MakeQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own_server.stop()
+    queue, boottime = make_queue(), clock.now
+    await queue.publish("slack_events", {"n": 0})
+    # Two hours go by; then the clock is set to what it was.
+    monkeypatch.setattr(clock, "now", lambda: boottime() + 7200)
+    own_server.start()
+    await until(lambda: emptied(queue))
+    assert entries(own_server) == [{"data": '{"n":0}', "possible-duplicate": "1"}]
 
 
 async def test_a_server_without_memory_is_waited_for(own_server: Server, make_queue: MakeQueue) -> None:
