@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Literal, override
 
+from abe_redis.sanitize.secrets import cut, masked_end
 from abe_redis.sanitize.untrusted import ascii_json, lines, one_line, shown
 
 type LogFormat = Literal["text", "json"]
@@ -24,6 +25,8 @@ _USUAL = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "ta
 _DEEPEST = 20
 _MOST = 60_000
 """Characters of a message or a traceback."""
+_MOST_OF_WHAT_FAILS = 200
+"""Characters of a template that does not fit its arguments."""
 
 
 def set_up(log_format: LogFormat, level: int, *, again: bool = False) -> None:
@@ -45,16 +48,20 @@ class _Handler(logging.StreamHandler[Any]):
         if isinstance(error, OSError):
             super().handleError(record)
             return
-        where = one_line(f"{record.name} ({record.pathname}:{record.lineno}): {record.msg!r:.200}")
+        said = cut(repr(record.msg), _MOST_OF_WHAT_FAILS)
+        where = one_line(f"{record.name} ({record.pathname}:{record.lineno}): {said}")
         self.stream.write(f"A record of the logger {where} cannot be formatted: {type(error).__name__}.\n")
 
 
 def _bounded(text: str) -> str:
-    """Beginning and end of a text that is too long for a log, and to be searched for secrets in time."""
-    left_out = len(text) - _MOST
-    if left_out <= 0:
+    """Beginning and end of a text that is too long for a log, and to be searched for secrets in time.
+
+    No part of a secret is left at the cuts, where nothing would tell it.
+    """
+    if len(text) <= _MOST:
         return text
-    return f"{text[: _MOST // 2]} ({left_out:,} characters are left out) {text[-_MOST // 2 :]}"
+    first, half = cut(text, _MOST // 2), _MOST // 2
+    return f"{first} ({len(text) - len(first) - half:,} characters are left out) {masked_end(text, half)}"
 
 
 class TextFormatter(logging.Formatter):

@@ -36,8 +36,7 @@ _LEAST_OF_A_TOKEN = 16
 """Length from which a URL's user name without a password counts as a token."""
 
 _AHEAD = 8 * _MOST_OF_A_PASSWORD
-"""Characters after a cut that are searched for the end of a secret that begins before it, such as the @ of a
-URL."""
+"""Characters beyond a cut that are searched for the rest of a secret, such as the @ of a URL."""
 
 
 def mask(text: str, also: Sequence[tuple[int, int]] = ()) -> str:
@@ -80,6 +79,11 @@ def cut(text: str, most: int) -> str:
         if start < most <= end:  # the character after its end may be needed to recognize it
             return text[:start]
     return text[:most]
+
+
+def masked_end(text: str, most: int) -> str:
+    """The end of a text, of at most that many characters, with secrets masked, also one cut in two."""
+    return mask(text[-(most + _AHEAD) :])[-most:]
 
 
 def spans(text: str) -> list[tuple[int, int]]:

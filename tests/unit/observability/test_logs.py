@@ -111,22 +111,35 @@ def test_lines_of_a_traceback_are_told_apart_and_in_their_order() -> None:
     assert said.endswith("\\nValueError: here")
 
 
-def test_a_record_that_cannot_be_formatted_is_named_and_does_not_get_through(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def telling(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+    """What is logged to stderr from now on."""
     told = io.StringIO()
     monkeypatch.setattr("sys.stderr", told)
-    root = logging.getLogger()
-    monkeypatch.setattr(root, "handlers", [])
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
     monkeypatch.setattr("sys.excepthook", None)
     monkeypatch.setattr("threading.excepthook", None)
     logs.set_up("text", logging.WARNING)
+    return told
+
+
+def test_a_record_that_cannot_be_formatted_is_named_and_does_not_get_through(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told = telling(monkeypatch)
     logging.getLogger("foreign").error("%d of it", EVIL + SECRET)
     said = told.getvalue()
     assert "foreign" in said
     assert "cannot be formatted: TypeError" in said
     assert said.rstrip("\n").isprintable()
     assert SECRET not in said
+
+
+def test_no_part_of_a_secret_is_left_where_its_template_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = telling(monkeypatch)
+    for before in range(160, 201):
+        logging.getLogger("foreign").error(f"%d {'a' * before} {SECRET} of it", "no number")  # noqa: G004
+    assert "cannot be formatted: TypeError" in told.getvalue()
+    assert "xoxb-1" not in told.getvalue()
 
 
 def test_what_is_too_long_for_a_log_is_cut_before_it_is_searched_for_secrets(
@@ -146,3 +159,15 @@ def test_what_is_too_long_for_a_log_is_cut_before_it_is_searched_for_secrets(
         assert "xx end" in told
         assert "characters are left out" in told
     assert max(searched) < 100_000
+
+
+@pytest.mark.parametrize("formatter", [TextFormatter("%(message)s"), JsonFormatter()], ids=["text", "json"])
+@pytest.mark.parametrize("said", [SECRET, "password=hunter2secret", "https://bot:hunter2secret@example.com"])
+def test_no_part_of_a_secret_is_left_at_a_cut(formatter: logging.Formatter, said: str) -> None:
+    for cut in (30_000, 60_000):  # the middle of 90,000 characters is left out
+        for within in range(0, len(said) + 1, 5):
+            before = "a " * ((cut - within) // 2) + "a" * ((cut - within) % 2)
+            text = f"{before[:-1]} {said} {'b ' * 45_000}"[:90_000]
+            told = formatter.format(record(msg=text))
+            for part in ("efghijkl", "6789012", "unter2", "secret"):
+                assert part not in told, (cut, within)
