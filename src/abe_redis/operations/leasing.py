@@ -175,7 +175,7 @@ async def _waiting(
         pages.note(row.fields for row in rows)
         for row in rows:
             await anyio.lowlevel.checkpoint()  # others have their turn, however large the entries are
-            if row.is_free and row.fields is not None:
+            if (row.is_free or row.is_due) and row.fields is not None:
                 looked_at += 1
                 if wanted.matches(event_views.view(row.id, row.fields)):
                     found.append(row.id)

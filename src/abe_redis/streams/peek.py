@@ -52,7 +52,9 @@ class PendingEntry:
     free_at: datetime | None = None
     """The end of the lease of either, from which another consumer takes it, as far as that is known."""
     is_free: bool = False
-    """Whether any consumer may take it now."""
+    """Whether nobody holds it, and it is not postponed."""
+    is_due: bool = False
+    """Whether it was postponed until a time that is over; then nobody holds it, either."""
 
     @property
     def state(self) -> Literal["held", "waiting", "postponed"]:
@@ -271,6 +273,7 @@ class _Look:
             had_by=holder if is_over and not is_left else None,
             free_at=datetime.fromtimestamp(self.now - idle + lease, UTC) if has_end else None,
             is_free=due is None and (is_given_back or is_over),
+            is_due=due is not None and float(due) <= self.now * 1000,
         )
 
 

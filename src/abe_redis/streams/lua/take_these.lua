@@ -56,15 +56,17 @@ local function take(id, had, holder, is_back, rest)
   rows[#rows + 1] = {id, entry[2], deliveries, rest or 0, reason}
 end
 
+-- `rest` is that of the delay in ms; nil if it was not postponed. When that is over, nobody holds it, whoever
+-- had postponed it.
 local function take_pending(id, row, rest, is_back)
   local holder, idle, deliveries = row[2], row[3], row[4]
-  if rest > 0 then
+  if rest and rest > 0 then
     if also_postponed then
       take(id, deliveries, holder, is_back, math.ceil(rest))
     else
       others[#others + 1] = {id, 'postponed', ''}
     end
-  elseif idle > ten_years_ms then
+  elseif rest or idle > ten_years_ms then
     take(id, deliveries, is_back and holder or nil, is_back)
   elseif idle >= lease_of(holder, said, longest) then
     take(id, deliveries_of_handlers(holder, deliveries), holder)
@@ -81,7 +83,7 @@ for i = 7, #ARGV do
     local is_back = not row
     row = row or {id, nobody, ten_years_ms + 1, 0} -- whose it was is not known
     row[4] = math.max(row[4], postponed_deliveries(at))
-    take_pending(id, row, at - now, is_back)
+    take_pending(id, row, at > 0 and at - now or nil, is_back)
   elseif before(of['last-delivered-id'], id) and is_there(id) then
     ahead[id] = true
     if not last or before(last, id) then last = id end
