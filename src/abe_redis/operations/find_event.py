@@ -169,14 +169,17 @@ class _Looking:
                     state.state = "gone"
         return states, is_certain
 
-    async def _mark_buried(self, states: list[GroupState], first_id: str, anew_at_ms: dict[str, int]) -> None:
+    async def _mark_buried(
+        self, states: list[GroupState], first_id: str, anew_at_ms: dict[str, int | None]
+    ) -> None:
         """Say which groups have given up on it, and whether they may have got it again since."""
         if any(one.state in _SETTLED for one in states):
             letters = await _letters(self.redis, self.stream, first_id)
             for state in states:
                 if state.state in _SETTLED and state.group in letters:
                     state.state, state.dead_id = "buried", letters[state.group]
-                    state.again = ids.order(letters[state.group])[0] <= anew_at_ms[state.group]
+                    anew_ms = anew_at_ms[state.group]
+                    state.again = anew_ms is None or ids.order(letters[state.group])[0] <= anew_ms
 
     async def _standings(self, entry_id: str) -> list[standings.Standing]:
         return await standings.standings(self.redis, self.stream, entry_id, lease_seconds=self.lease_seconds)
@@ -236,7 +239,7 @@ def _state(standing: standings.Standing, entry_id: str) -> GroupState:
 
 
 async def _letters(redis: Redis, stream: str, entry_id: str) -> dict[str, str]:
-    """By the group that gave up on an entry, the id of its dead letter."""
+    """By the group that gave up on an entry, the id of its newest dead letter."""
     found: dict[str, str] = {}
     after, seen, pages = None, 0, PageSize(_PAGE)
     while (
@@ -251,6 +254,7 @@ async def _letters(redis: Redis, stream: str, entry_id: str) -> dict[str, str]:
         pages.note(entry.fields for entry in page)
         for entry in page:
             if entry.fields.get(dead_fields.FIRST_ID) == entry_id.encode():
-                found[entry.fields.get(dead_fields.GROUP, b"").decode(errors="replace")] = entry.id
+                group = entry.fields.get(dead_fields.GROUP, b"").decode(errors="replace")
+                found.setdefault(group, entry.id)
         after, seen = page[-1].id, seen + len(page)
     return found

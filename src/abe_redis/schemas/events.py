@@ -136,7 +136,7 @@ class GroupState(DeferredModel):
     again: bool = Field(
         default=False,
         description="For buried: whether the group may have got it again since, and finished it: a command "
-        "replayed, moved or made it then.",
+        "replayed, moved or made it then. XGROUP of another program leaves no such note.",
     )
     paused: bool = Field(default=False, description="Whether the group is paused, and gets nothing.")
     redriven_as: str | None = Field(

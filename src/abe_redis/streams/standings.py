@@ -27,8 +27,9 @@ class Standing:
     """Whether it may have had what lies before that, too."""
     paused: bool
     """Whether it is paused."""
-    anew_at_ms: int
-    """When a command of ours made, moved or replayed it last, so that it may have had its entries again."""
+    anew_at_ms: int | None
+    """When a command of ours made, moved or replayed it last, so that it may have had its entries again; None
+    when that was not noted yet, as it has had no consumer since."""
 
     def settled(self, entry_id: str) -> Literal["done", "skipped", "passed"]:
         """What an entry behind which the group stands, and which it does not have, is for it."""
@@ -71,7 +72,7 @@ class _Record(NamedTuple):
     began: bytes
     """Where it began."""
     is_paused: bool
-    anew_at_ms: int
+    anew_at_ms: int | None
 
 
 async def _records(redis: Redis, stream: str, groups: Sequence[bytes]) -> dict[bytes, _Record]:
@@ -82,7 +83,7 @@ async def _records(redis: Redis, stream: str, groups: Sequence[bytes]) -> dict[b
             pipeline.hget(names.records(stream), what + group)
     said: Any = await pipeline.execute() if groups else []
     return {
-        group: _Record(began or b"", paused is not None, ids.number(anew) or 0)
+        group: _Record(began or b"", paused is not None, ids.number(anew))
         for group, (began, paused, anew) in zip(groups, batched(said, 3), strict=True)
     }
 

@@ -1,15 +1,18 @@
 """Sentences about events: of paused groups, of streams without a group, of dead letters, and of counts."""
 
 import re
+from contextlib import aclosing
 from typing import Any
 
 import pytest
+from redis.asyncio import Redis
 
 from abe_redis.mcp import event_text
 from abe_redis.mcp.agent_events import agent_count, agent_read
 from abe_redis.mcp.trust import Trust
 from abe_redis.operations.operations import Operations
 from abe_redis.schemas import ReadResult
+from abe_redis.streams import names
 from tests.integration.cli.command_runs import answer, at, run
 from tests.integration.conftest import MakeBackend
 
@@ -81,6 +84,35 @@ def test_a_dead_letter_is_doubted_once_the_group_was_replayed() -> None:
     done(f"ack {TOPIC} {leased['id']} --group bot")
     assert "group bot: given up on, unless a replay has finished it since; see" in done(found)
     assert answer(*found.split())["handled"][0]["again"] is True
+
+
+def test_what_was_given_up_on_again_after_a_replay_is_in_no_doubt() -> None:
+    entry_id = publish()
+    done(f"group create {TOPIC} bot")
+    done(f"dead bury {TOPIC} {entry_id} --group bot --reason spam")
+    done(f"group replay {TOPIC} bot --from beginning --yes")
+    done(f"dead bury {TOPIC} {entry_id} --group bot --reason spam")
+    found = f"read --event-id {entry_id}"
+    _, newest = sorted(one["id"] for one in answer("dead", "list", TOPIC)["letters"])
+    assert f"group bot: given up on; see `abe-redis dead show {newest}`" in done(found)
+    assert answer(*found.split())["handled"][0]["again"] is False
+
+
+async def test_a_group_of_which_nobody_noted_what_was_done_with_it_is_in_doubt(
+    make_backend: MakeBackend, redis: Redis
+) -> None:
+    """An older release made and replayed it. From the next worker on it is noted."""
+    entry_id, later = publish(), publish()
+    done(f"group create {TOPIC} bot")
+    done(f"dead bury {TOPIC} {entry_id} --group bot --reason spam")
+    await redis.hdel(names.records(TOPIC), "anew bot")
+    doubted = "group bot: given up on, unless a replay has finished it since; see"
+    assert doubted in done(f"read --event-id {entry_id}")
+    async with aclosing(make_backend().consume(group="bot")) as events:
+        assert (await anext(events)).id == later
+    done(f"dead bury {TOPIC} {later} --group bot --reason spam")
+    assert doubted in done(f"read --event-id {entry_id}")
+    assert "group bot: given up on; see" in done(f"read --event-id {later}")
 
 
 @pytest.mark.parametrize("again", ["reset", "remove"])

@@ -14,6 +14,7 @@
 -- groups or pending entries, it answers only for these.
 -- flags: allow-oom
 
+-- include: anew
 -- include: beyond_end
 -- include: note_deleted
 -- include: make_again
@@ -30,8 +31,9 @@ for i = 1, #KEYS, 4 do
   local stream, records, leases, pending = unpack(KEYS, i, i + 3)
   local kind, state = redis.call('TYPE', stream).ok, 'ready'
   local info = kind == 'stream' and facts(redis.call('XINFO', 'STREAM', stream))
-  local used, floor, known, worked, paused, removals = unpack(redis.call('HMGET', records, 'used ' .. group,
-    'floor ' .. group, 'known ' .. group, 'worked ' .. group, 'paused ' .. group, 'removed'))
+  local used, floor, known, worked, paused, anew, removals = unpack(redis.call('HMGET', records,
+    'used ' .. group, 'floor ' .. group, 'known ' .. group, 'worked ' .. group, 'paused ' .. group,
+    'anew ' .. group, 'removed'))
   local made, moved, was_known = 0, '', used and 1 or was_removed(removals, group) and 2 or 0
   local from, lost, is_void = floor_of(records, group, info, floor)
   if is_void then floor, known = false, false end
@@ -45,6 +47,7 @@ for i = 1, #KEYS, 4 do
       redis.call('PERSIST', records) -- the stream was away, and somebody put it back with its groups
       moved, of = set_back(stream, records, of, info)
       lost = lost + note_deleted(stream, records, of, info)
+      if not anew then note_anew(records, group) end -- nobody noted what was done with it before
     else
       local refused, position = make_again(stream, records, group, from,
         from == '0' and info['entries-added'] - info['length'])
