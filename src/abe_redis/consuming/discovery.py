@@ -53,6 +53,8 @@ class Discovery:
         They are checked again and again: a read would notice that somebody removed or made anew the group or
         the stream, and there is none.
         """
+        self.made = set[str]()
+        """Streams of which the group was just made, so that nobody is in it; whoever looks clears this."""
         self._was_read = set[str]()
         """Streams that were read, and whose records therefore know the group."""
         self._patterns = patterns
@@ -138,6 +140,8 @@ class Discovery:
         for name, found in zip(asked, ensured, strict=True):
             say_lost(name, self._group, found.lost)
             self._notice_forgetting(name, found)
+            if found.again or found.new:
+                self.made.add(name)
             if found.again:
                 await self._tell_of_restoring(redis, name)
             self._sort(name, found.state == "ready", self.ready)

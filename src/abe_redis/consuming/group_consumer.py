@@ -277,7 +277,8 @@ class GroupConsumer(ABC):
         await self._maintenance.tick(redis, self._away.here(streams), active, held)
         await self._in_flight.let_go_of_given_up(redis, self._maintenance.given_up)
         joined = self._away.here((*self._discovery.ready, *self._discovery.paused))
-        await self._presence.tick(redis, joined, busy=self._in_flight.streams)
+        await self._presence.tick(redis, joined, busy=self._in_flight.streams, new=self._discovery.made)
+        self._discovery.made.clear()
         self._tick_at = clock.now() + TICK_SECONDS
 
     async def _renew_held(self, redis: Redis) -> None:

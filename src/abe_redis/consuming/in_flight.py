@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator
 
 from redis.asyncio import Redis
 
@@ -249,24 +249,19 @@ class InFlight(Leases):
         """The prefetched entries of these streams."""
         return [held for held in self.buffer if held.entry.stream in streams]
 
-    async def give_back_buffered(
-        self, redis: Redis, given: list[Held], *, draining: Sequence[str] = ()
-    ) -> None:
+    async def give_back_buffered(self, redis: Redis, given: list[Held]) -> None:
         """Release prefetched entries, without counting a delivery.
 
-        Args:
-            given: The entries.
-            draining: Streams of which this consumer then holds nothing; it leaves their groups.
+        The consumer stays in their groups: it lives, and whoever looks must see that.
         """
         for held in given:
             self.buffer.remove(held)
         await self.renew_these(redis, given)  # which puts back what somebody dropped
         known = {held.key: held.begun for held in given}
-        streams = list(dict.fromkeys((*lease.by_stream(known), *draining)))
         await release.release(
-            *(redis, self._group, self._consumer, streams, known),
+            *(redis, self._group, self._consumer, list(lease.by_stream(known)), known),
             everything=False,
-            stays=not draining,
+            stays=True,
             in_hand=self._in_hand(given),
         )
 

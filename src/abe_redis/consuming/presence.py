@@ -1,7 +1,7 @@
 """Signs of life of a consumer, by which others count it as alive while it waits."""
 
 import math
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterable, Sequence
 
 from redis.asyncio import Redis
 
@@ -27,7 +27,9 @@ class Presence:
         self._told = set[str]()
         """Streams in which it has given a sign since."""
 
-    async def tick(self, redis: Redis, streams: Sequence[str], *, busy: Container[str]) -> None:
+    async def tick(
+        self, redis: Redis, streams: Sequence[str], *, busy: Container[str], new: Iterable[str] = ()
+    ) -> None:
         """Give the signs that are due, and one in each stream that is new.
 
         Args:
@@ -35,7 +37,9 @@ class Presence:
             streams: The streams that have the group.
             busy: Those with an event in flight. Its lease and its renewals are signs enough; and were the
                 consumer removed by somebody, another sign would hide that from them.
+            new: Those whose group was made since the last tick; earlier signs are not in it.
         """
+        self._told.difference_update(new)
         if clock.now() >= self._at:
             self._at = clock.now() + consumers.sign_seconds(self._lease_seconds)
             self._told = set()

@@ -198,10 +198,11 @@ class Groups:
             await self._scope.check_exists(redis, name, do=parts.command)
             (stats,) = await self._scope.stats(redis, name)
             of = next((one for one in stats.groups if one.name == group), None)
-            may_be_read = of is not None and bool(of.workers or silent_workers(of))
+            silent = await silent_workers(redis, name, of) if of is not None else {}
+            may_be_read = of is not None and bool(of.workers or silent)
             async with self._naming_groups(redis, name, group):
                 if of is not None and may_be_read and not force:
-                    await check_nobody_reads(self._scope, redis, name, of, on_wait=on_wait)
+                    await check_nobody_reads(self._scope, redis, name, of, silent, on_wait=on_wait)
                     may_be_read = False
                 removing = partial(manage.remove, redis, name, group, force=force)
                 left, removed = await step(begun, group, removing, removed_it)

@@ -5,8 +5,9 @@ from typing import Any
 
 from redis.asyncio import Redis
 
+from abe_redis.client import failures
 from abe_redis.streams import hold_times, names, slots
-from abe_redis.streams.info import lease_seconds_in
+from abe_redis.streams.info import lease_seconds_in, recent_in
 from abe_redis.streams.scripts import Argument, Script
 
 GONE_LEASES = 10
@@ -92,6 +93,33 @@ async def alive_in(redis: Redis, group: str, stream: str, *, lease_seconds: floa
             has_left=row["name"] in ended,
         )
     }
+
+
+async def removed_lately(redis: Redis, group: str, stream: str) -> dict[str, float]:
+    """The consumers that somebody removed, perhaps with their group, and whose workers may live.
+
+    Their workers make them again with their next sign of life, and the group, too.
+
+    Returns:
+        For each, how many seconds its leases last.
+
+    Raises:
+        redis.RedisError: The server refused it or could not be reached.
+    """
+    pipeline = redis.pipeline(transaction=False)
+    pipeline.xinfo_consumers(stream, group)
+    pipeline.hgetall(names.leases(stream, group))
+    pipeline.time()
+    rows, leases, clock = await pipeline.execute(raise_on_error=False)
+    if isinstance(leases, Exception):
+        raise leases
+    if isinstance(rows, Exception):
+        if not failures.stream_is_gone(rows):
+            raise rows
+        rows = []
+    there, now = {row["name"] for row in rows}, hold_times.seconds(clock)
+    seconds = lease_seconds_in(recent_in(leases, now))
+    return {name.decode(errors="replace"): lease for name, lease in seconds.items() if name not in there}
 
 
 async def ended_in(redis: Redis, group: str, stream: str) -> set[str]:

@@ -179,6 +179,16 @@ def lease_seconds_in(leases: Mapping[bytes, bytes]) -> dict[bytes, float]:
     return {name: said[0] / 1000 for name, words in leases.items() if (said := _numbers(words))}
 
 
+def recent_in(leases: Mapping[bytes, bytes], now: float) -> dict[bytes, bytes]:
+    """The records of leases that are so young that the consumers may live; `known.lua` has the same rule."""
+    found = dict[bytes, bytes]()
+    for name, words in leases.items():
+        match _numbers(words):
+            case [lease_ms, said_ms] if abs(now * 1000 - said_ms) < 2 * max(lease_ms, 1000) + 2000:
+                found[name] = words
+    return found
+
+
 def unheard_in(leases: Mapping[bytes, bytes], now: float) -> frozenset[bytes]:
     """The consumers that were last heard of before the server's clock was set back by more than a lease.
 

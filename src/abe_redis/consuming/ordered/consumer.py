@@ -207,7 +207,7 @@ class OrderedConsumer(GroupConsumer):
         if clock.now() >= self._renew_at:
             await self._renew(redis)
         await self._in_flight.say_parted(redis)  # a dropped entry comes before those that follow it
-        await self._release_revoked(redis)  # last, since it leaves groups: nothing of these is in doubt now
+        await self._release_revoked(redis)  # last: nothing of these streams is in doubt now
         await self._takeover.load_claimed(redis, until=min(self._tick_at, self._renew_at))
         self._set_alarm()
         seconds = self._seconds_left()
@@ -258,8 +258,7 @@ class OrderedConsumer(GroupConsumer):
         for stream in self._ownership.here(State.REVOKING):
             self._queues.stop(stream)
             if not self._is_busy(stream):
-                waiting = self._queues.waiting_in(stream)
-                await self._in_flight.give_back_buffered(redis, waiting, draining=[stream])
+                await self._in_flight.give_back_buffered(redis, self._queues.waiting_in(stream))
                 await self._ownership.release_streams(redis, [stream])
 
     def _readable(self) -> dict[str, str]:
