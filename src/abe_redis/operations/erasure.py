@@ -15,10 +15,12 @@ from abe_redis.operations.changing import Change, changing
 from abe_redis.operations.dead_letter_search import DeadLetterSearch
 from abe_redis.operations.scope import Scope
 from abe_redis.operations.slack_ids import given_id
+from abe_redis.runtime.plurals import named
 from abe_redis.runtime.shell import command
 from abe_redis.schemas import ErasedStream, EraseResult
 from abe_redis.streams import names, peek
 from abe_redis.streams.erase import erase as erase_entries
+from abe_redis.streams.given_up import groups as given_up_groups
 
 _PAGE = 100
 _MOST_ROUNDS = 20
@@ -84,13 +86,14 @@ async def erase(
     if not wanted:
         raise InvalidArgumentError("Say whose events to erase: a user id, a channel id or both.")
     result = EraseResult(streams=[], searched=0, dry_run=dry_run)
+    uncounted = set[str]()
     # Without the user: the audit must not keep the name of an erased person.
     whose = " in ".join(word for word, one in (("a user", user), ("a channel", channel)) if one)
     look = command("erase", options="--dry-run")
     async with changing(scope, "erase", doing="erasing", look=look, whose=whose) as change:
         redis = change.redis
-        named = None if stream is None else scope.consumable(stream)
-        sources = await DeadLetterSearch(scope).streams(redis, named)
+        home = None if stream is None else scope.consumable(stream)
+        sources = await DeadLetterSearch(scope).streams(redis, home)
         least = _Relation.MENTIONED if mentions else _Relation.OWN
         for source in sources:
             async for name, page in _pages(redis, source, lambda: _erased(result)):
@@ -98,19 +101,22 @@ async def erase(
                 ids = [entry.id for entry, of in zip(page, relations, strict=True) if of >= least]
                 result.only_mentioned += sum(_Relation.NONE < of < least for of in relations)
                 if ids:
-                    await _erase(change, result, name, ids)
+                    await _erase(change, result, uncounted, name, ids)
                 result.searched += len(page)
                 on_progress(len(page))
-        taken_from = [one.stream for one in result.streams if one.unfinished and not dry_run]
-        places = {one: await peek.groups(redis, one) for one in taken_from}
+        taken_from = [one.stream for one in result.streams if one.unfinished or one.stream in uncounted]
+        places = {} if dry_run else {one: await given_up_groups(redis, one) for one in taken_from}
     if any(one.erased for one in result.streams):
         result.note = f"{_WOULD_GO if dry_run else _GONE} {_WHAT_STAYS}"
+        if uncounted:
+            result.note += f" {_UNCOUNTED}: {named(sorted(uncounted))}."
         result.note += await given_up.confirmed(scope, places)
     return result
 
 
 _GONE = "Redis and its replicas have removed them from memory."
 _WOULD_GO = "Erasing removes them from the memory of Redis and its replicas."
+_UNCOUNTED = "An answer was lost, so more of the events may have been unfinished than is said, in"
 _WHAT_STAYS = (
     "The append-only file and snapshots on disk hold them until they are written anew: send BGREWRITEAOF and "
     "BGSAVE to each server and replica. Backups, outboxes and what handlers have stored are not touched; nor "
@@ -138,11 +144,23 @@ async def _pages(
             return
 
 
-async def _erase(change: Change, result: EraseResult, stream: str, ids: list[str]) -> None:
-    """Erase entries of a stream, or count them, and note it."""
+async def _erase(
+    change: Change, result: EraseResult, uncounted: set[str], stream: str, ids: list[str]
+) -> None:
+    """Erase entries of a stream, or count them, and note it.
+
+    Args:
+        change: The change.
+        result: Where it is noted.
+        uncounted: Gets the stream if nobody knows how many of them were unfinished.
+        stream: The stream.
+        ids: The entries.
+    """
 
     def note(found: tuple[int, int], was_lost: bool) -> None:  # noqa: FBT001 - of a step
-        gone = len(ids) if was_lost else found[0]
+        gone = len(ids) if was_lost and not result.dry_run else found[0]
+        if found[0] < gone and not names.is_dead_letters(stream):  # an earlier try has erased the others
+            uncounted.add(stream)
         if not gone:
             return
         one = next((one for one in result.streams if one.stream == stream), None)

@@ -31,6 +31,13 @@ async def confirm(redis: Redis, group: str, consumer: str, looked: Mapping[str, 
     await slots.each(slots.by_slot(redis, list(looked)), run)
 
 
+async def groups(redis: Redis, stream: str) -> list[str]:
+    """The groups of a stream from whose consumers a person took something, also those that are destroyed."""
+    fields: Any = await redis.hkeys(names.records(stream))
+    found = (field.decode(errors="replace") for field in fields)
+    return [field.removeprefix("taken ") for field in found if field.startswith("taken ")]
+
+
 _LATELY_SECONDS = 60
 
 
