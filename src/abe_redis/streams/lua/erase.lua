@@ -9,17 +9,22 @@
 -- entries; it is nobody's, and every consumer may have it in flight. The list of what is pending stays, with
 -- these noted as settled: somebody may drop the rest with a consumer later (see `vanished`).
 --
+-- Of a group that somebody destroyed, the records tell what it had not finished. Its next worker makes it
+-- again without what is erased; whoever may have that in flight is told, too.
+--
 -- KEYS  the stream, its records
 -- ARGV  1 to count only, and change nothing (else 0); then ids of entries
 -- Answers how many there were, and how many of them some group had not finished.
 
 -- include: beside
+-- include: destroyed
 -- include: dropped
 -- include: facts
 -- include: given
 -- include: given_up
 -- include: ids
 -- include: known
+-- include: left_unfinished
 -- include: nobody
 -- include: position
 -- include: settled
@@ -58,11 +63,69 @@ local function take_from(group, id)
   return true
 end
 
+local exist, destroyed = {}, {}
+
+local function floors_of_others()
+  local floors = {}
+  for _, field in ipairs(redis.call('HKEYS', records)) do
+    local name = string.match(field, '^floor (.*)$')
+    if name and not exist[name] then
+      floors[#floors + 1], floors[#floors + 2] = field, redis.call('HGET', records, field)
+    end
+  end
+  return floors
+end
+
+-- What a destroyed group had not finished, and the position behind which it was given nothing.
+local function look_at_destroyed(of)
+  local group, ids = of.name, {}
+  of.is_open, of.open, of.erased = {}, 0, {}
+  if of.is_made_anew then
+    of.position = of.floor
+  else
+    ids, of.position = left_unfinished(stream, records, group, of.floor)
+    of.removed = removed_lately(stream, records, group)
+  end
+  for _, id in ipairs(ids) do of.is_open[id] = true end
+end
+
+-- Answers whether a destroyed group had not finished an entry.
+local function take_from_destroyed(of, id)
+  local is_given = not before(of.position, id)
+  local is_due = type(redis.pcall('ZSCORE', beside(records, 'due', of.name), id)) == 'string'
+  if is_given and not (is_due or of.is_open[id]) then return false end
+  of.open = of.open + 1
+  if is_given then table.insert(of.erased, id) end
+  return true
+end
+
+-- Takes what is erased out of what the records say of a destroyed group.
+local function settle_destroyed(of)
+  local group = of.name
+  for _, id in ipairs(of.erased) do
+    note_given(records, group, id)
+    redis.pcall('ZREM', beside(records, 'due', group), id)
+    redis.pcall('HDEL', beside(records, 'reasons', group), id)
+  end
+  note_given_up(records, group, of.erased, of.removed or {})
+  note_settled(beside(records, 'pending', group), of.erased)
+  if of.open > 0 and not of.is_made_anew then
+    redis.pcall('HSET', records, 'floor ' .. group,
+      string.format('%s %s %.0f', of.floor, of.added_then, math.max(0, of.unfinished - of.open)))
+  end
+end
+
 for i, row in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
   local of = facts(row)
+  exist[of['name']] = true
   local _, removed = put_back_dropped(stream, records, of)
   groups[i], of.unread, of.removed = of, 0, removed
   taken[of['name']], put_back[of['name']], settled[of['name']] = {}, {}, {}
+end
+
+for _, of in ipairs(destroyed_groups(stream, floors_of_others(), exist)) do
+  look_at_destroyed(of)
+  destroyed[#destroyed + 1] = of
 end
 
 for i = 2, #ARGV do
@@ -70,6 +133,9 @@ for i = 2, #ARGV do
   if take_out(id) then
     erased = erased + 1
     local open = 0
+    for _, of in ipairs(destroyed) do
+      if take_from_destroyed(of, id) then open = 1 end
+    end
     for _, of in ipairs(groups) do
       if before(of['last-delivered-id'], id) then
         of.unread = of.unread + 1
@@ -84,6 +150,7 @@ for i = 2, #ARGV do
 end
 
 if only_count then return {erased, unfinished} end
+for _, of in ipairs(destroyed) do settle_destroyed(of) end
 write_given()
 
 -- The position behind what was erased, when nothing else lies between.
