@@ -33,7 +33,7 @@ class Discovery:
     """The streams that match some patterns and have a group, kept up to date tick by tick.
 
     An idle tick costs two commands, whatever the number of streams, and a third while there are none; every
-    second one costs a third while a group is paused.
+    second one costs a third while a group is paused, or the node of the index is away.
     """
 
     def __init__(
@@ -70,6 +70,8 @@ class Discovery:
         self._to_ask: dict[str, None] = {}
         """Streams with news that are not checked yet; a failed check leaves them here for the next tick."""
         self._ticks = 0
+        self._had_index = True
+        """Whether the index was there when streams were checked last: what it missed, it does not tell."""
         self._is_told = False
         """Whether the log has said which of the chosen streams are not there."""
         self._began = time.time()
@@ -86,14 +88,19 @@ class Discovery:
             redis.RedisError: The server refused to make a group, or could not be reached.
         """
         self._ticks += 1
-        if slots.is_here(redis, names.INDEX):
+        has_index = slots.is_here(redis, names.INDEX)
+        if has_index:
             await self._tolerance.attempt("reading the index of streams", self._read_index(redis))
         asked = list(self._to_ask)
         if self._ticks % 2 or not self.ready:
             asked += self._missing
         if self._ticks % 2:
             asked += self.paused
+            asked += () if has_index and self._had_index else self.ready
+            self._had_index = has_index
         else:
+            if self._ticks % _WHOLE_INDEX_EVERY == 0:
+                asked += self.ready  # whoever paused a group may have failed to announce it
             await self._tolerance.attempt("searching for streams", self._search.step(redis))
         missing = list[str]()
         # Those whose node is away are asked when it is back.

@@ -29,7 +29,7 @@ from abe_redis.schemas import (
     RedriveResult,
 )
 from abe_redis.streams import dead, ids, names, peek
-from abe_redis.streams.publish import announce
+from abe_redis.streams.publish import announce_here
 
 
 class DeadLetters:
@@ -201,7 +201,7 @@ class DeadLetters:
                 self._scope.limits.spend(len(letters))
             redriven = [letter.id for letter in letters] if dry_run else change.done
             if letters and not dry_run:
-                await announce(redis, [name])
+                await announce_here(redis, [name])
                 for step in _in_steps(letters):
                     await self._redrive(change, name, step, lambda ids: choice.facts(ids, asked))
                     self._on_progress(len(step))

@@ -11,9 +11,8 @@ from abe_redis.errors import RequestError
 from abe_redis.operations import coming_again, given_up, group_making, positions, streams_to_come
 from abe_redis.operations.changing import Change, changing
 from abe_redis.operations.group_list import listed
-from abe_redis.operations.group_making import both_counts
 from abe_redis.operations.group_partitions import InPartitions
-from abe_redis.operations.group_steps import facts, step
+from abe_redis.operations.group_steps import announce, note, note_replay, step
 from abe_redis.operations.scope import Scope
 from abe_redis.operations.signs_of_life import check_nobody_reads, silent_workers
 from abe_redis.runtime.shell import command, option
@@ -73,14 +72,14 @@ class Groups:
         def made_again(where: str | None) -> None:
             if where:
                 change.note = f"Somebody had destroyed it; it goes on {where}."
-                begun.facts |= facts(change, start=where, force=force)
+                note(begun, change, start=where, force=force)
 
         def made(left: manage.Unfinished) -> None:
             change.events, change.is_all = left.known, left.is_all
             let_go = f" It let go of {group_making.unfinished(left)}." if left else ""
             empty = _EMPTY if is_new else ""
             change.note = f"{_STARTS.get(begins, f'It starts at {begins}.')}{let_go}{empty}"
-            begun.facts |= facts(change, start=begins, force=force)
+            note(begun, change, start=begins, force=force)
 
         async with self._changing("create", f"making the group {group!r} of", name, group) as begun:
             redis = begun.redis
@@ -94,6 +93,8 @@ class Groups:
             at = await positions.position(redis, name, begins)
             making = partial(group_making.make, redis, name, group, at, force=force, makes_stream=is_new)
             left = await step(begun, group, making, made)
+            if is_new:
+                await announce(begun, name)
             await manage.forget_workers(redis, name, group)
         change.note += await given_up.confirmed(self._scope, {name: [group]}) if left else ""
         return await parts.note(change)
@@ -134,7 +135,7 @@ class Groups:
         def moved_it(found: tuple[manage.Unfinished, bool]) -> None:
             left, moved = found
             if moved:
-                begun.facts |= facts(change_of(left), start=start, force=force)
+                note(begun, change_of(left), start=start, force=force)
 
         async with self._changing("reset", f"moving the group {group!r} of", name, group) as begun:
             redis = begun.redis
@@ -182,14 +183,14 @@ class Groups:
                 group=group,
                 done="removed",
                 **group_making.counted(left),
-                note=(f"It had {both_counts(left)}." if left else "It had finished everything.")
+                note=(f"It had {group_making.both_counts(left)}." if left else "It had finished everything.")
                 + (again if may_be_read else ""),
             )
 
         def removed_it(found: tuple[manage.Unfinished, bool]) -> None:
             left, removed = found
             if removed:
-                begun.facts |= facts(change_of(left), force=force)
+                note(begun, change_of(left), force=force)
 
         may_be_read = False
         parts = InPartitions(self._scope, "remove", name, group)
@@ -248,10 +249,10 @@ class Groups:
                 dry_run=dry_run,
             )
 
-        def replayed(number: int) -> None:
+        def replayed(number: int, reached: str | None) -> None:
             if number:
                 change = change_of(coming_again.ComingAgain(number, is_all=True))
-                begun.facts |= facts(change, first=first, **bounds)
+                note_replay(begun, change, reached, first=first, **bounds)
 
         async with self._changing("replay", f"replaying to group {group!r} of", name, group) as begun:
             redis = begun.redis
@@ -261,8 +262,8 @@ class Groups:
             if dry_run:
                 again = await coming_again.after_replay(redis, name, group, begin, end)
                 return await parts.note(change_of(again, letters))
-            replaying = partial(manage.replay, redis, name, group, begin, end)
-            number = await step(begun, group, replaying, replayed)
+            replaying = partial(manage.replay, redis, name, group, begin, end, on_page=replayed)
+            number = await step(begun, group, replaying, lambda _: None)
         again = coming_again.ComingAgain(number, is_all=True)
         return await parts.note(change_of(again, letters if number else 0))
 
@@ -287,7 +288,7 @@ class Groups:
                 change.done = "paused"
                 change.note = "Its consumers stop within about two seconds. Running handlers finish."
                 change.note += _EMPTY if is_new else ""
-                begun.facts |= facts(change)
+                note(begun, change)
 
         parts = InPartitions(self._scope, "pause", name, group)
         async with self._pausing("pause", "pausing", name, group) as begun:
@@ -308,7 +309,7 @@ class Groups:
         def resumed(is_changed: bool, was_lost: bool) -> None:  # noqa: FBT001 - of a step
             if is_changed or was_lost:
                 change.done, change.note = "resumed", "Its consumers go on within about two seconds."
-                begun.facts |= facts(change)
+                note(begun, change)
 
         parts = InPartitions(self._scope, "resume", name, group)
         async with self._pausing("resume", "resuming", name, group) as begun:
@@ -324,6 +325,7 @@ class Groups:
             self._naming_groups(begun.redis, stream, group),
         ):
             yield begun
+            await announce(begun, stream)
 
     def _changing(
         self, what: str, doing: str, stream: str, group: str

@@ -1,13 +1,12 @@
 """Managing a group by hand: create, reset, pause, remove, replay."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import batched
 
 from redis.asyncio import Redis
 
 from abe_redis.streams import names
-from abe_redis.streams.publish import announce
 from abe_redis.streams.scripts import Argument, Script
 from abe_redis.streams.turns import Turn
 
@@ -58,7 +57,7 @@ async def create(
         group: The group.
         position: The position.
         force: Create a destroyed group even if it has unfinished entries.
-        makes_stream: Make a stream that does not exist yet, empty, and announce it.
+        makes_stream: Make a stream that does not exist yet, empty. It is to be announced then.
 
     Returns:
         What it has unfinished if somebody destroyed it and its floor is recorded (of the undelivered entries,
@@ -69,10 +68,7 @@ async def create(
     """
     keys = [stream, names.records(stream), names.pending(stream, group), names.due(stream, group)]
     arguments: list[Argument] = [group, position, int(force), MOST_COUNTED, int(makes_stream)]
-    answer = _answer(await Turn(stream).run(redis, _CREATE, keys, arguments))
-    if makes_stream:
-        await announce(redis, [stream])
-    return answer
+    return _answer(await Turn(stream).run(redis, _CREATE, keys, arguments))
 
 
 _RESET = Script.load("reset_group")
@@ -124,12 +120,22 @@ _REPLAY = Script.load("replay")
 _REPLAYED_AT_ONCE = 100
 
 
-async def replay(redis: Redis, stream: str, group: str, first: str, last: str) -> int:
+async def replay(
+    redis: Redis,
+    stream: str,
+    group: str,
+    first: str,
+    last: str,
+    *,
+    on_page: Callable[[int, str | None], None] = lambda *_: None,
+) -> int:
     """Deliver entries to one group again, in order, except those that it has not finished yet.
 
     Args:
         first: Id of the first, or `-`.
         last: Id of the last, or `+`.
+        on_page: Called after each page with the number of entries that will be delivered again, those of
+            earlier pages included, and the last id that was looked at, None when there is no more.
 
     Returns:
         The number of entries that will be delivered again.
@@ -146,10 +152,11 @@ async def replay(redis: Redis, stream: str, group: str, first: str, last: str) -
             redis, _REPLAY, [stream, names.records(stream)], step, *bounds
         )
         total += replayed
-        bounds = [bound]
-        if reached is None:
+        bounds, upto = [bound], reached and reached.decode()
+        on_page(total, upto)
+        if upto is None:
             return total
-        start = f"({reached.decode()}"
+        start = f"({upto}"
 
 
 _PAUSE = Script.load("pause_group")
@@ -158,7 +165,7 @@ _PAUSE = Script.load("pause_group")
 async def pause(
     redis: Redis, stream: str, group: str, *, paused: bool, makes: bool = False, turn: Turn | None = None
 ) -> bool:
-    """Pause or resume a group; its consumers notice within about two seconds.
+    """Pause or resume a group; its consumers notice within about two seconds when it is announced.
 
     Args:
         redis: The client.
@@ -176,9 +183,7 @@ async def pause(
     """
     arguments: list[Argument] = [group, int(paused), int(makes)]
     turn = turn or Turn(stream)
-    changed = bool(await turn.run(redis, _PAUSE, [stream, names.records(stream)], arguments))
-    await announce(redis, [stream])
-    return changed
+    return bool(await turn.run(redis, _PAUSE, [stream, names.records(stream)], arguments))
 
 
 async def had_workers(redis: Redis, streams: Sequence[str], group: str) -> bool:

@@ -271,6 +271,16 @@ async def announce(redis: Redis, streams: list[str]) -> None:
         await _ANNOUNCE(redis, [names.INDEX], some)
 
 
+async def announce_here(redis: Redis, streams: list[str]) -> None:
+    """The same, unless the node of the index is away: until it is back, consumers ask for news themselves."""
+
+    async def tell() -> None:
+        if slots.is_here(redis, names.INDEX):
+            await announce(redis, streams)
+
+    await slots.without_away(redis, tell)
+
+
 _UNANNOUNCE = Script.load("unannounce")
 
 _UNANNOUNCED_SECONDS = 45

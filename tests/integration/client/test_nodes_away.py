@@ -10,9 +10,14 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from abe_redis import EventStream, RedisMessageQueueBackend, Settings
+from abe_redis import Event, EventStream, EventWorker, RedisMessageQueueBackend, Settings
 from abe_redis.doctor import examine
+from abe_redis.operations import audit
+from abe_redis.operations.dead_letter_choice import Choice
+from abe_redis.operations.dead_letters import DeadLetters
+from abe_redis.operations.groups import Groups
 from abe_redis.operations.operations import Operations
+from abe_redis.operations.scope import Scope
 from tests.integration.conftest import until
 from tests.integration.partial_cluster import cluster
 from tests.patience import PATIENCE
@@ -165,3 +170,53 @@ async def test_what_answers_is_shown_and_the_node_that_does_not_is_named(
     )
     examined = {stream for stream in STREAMS for one in findings if repr(stream) in one.found}
     assert examined == set(STREAMS) - set(lost)
+
+
+_INDEX, _AUDIT = "abe:streams", "abe:audit"
+
+
+@pytest.mark.promise("A group is paused, resumed and made in other streams")
+@pytest.mark.parametrize("ordered", [False, True], ids=["unordered", "ordered"])
+async def test_groups_are_changed_though_the_node_of_the_index_is_away(
+    cluster: Cluster, *, ordered: bool
+) -> None:
+    handled, failed = list[int](), list[str]()
+
+    async def handle(event: Event) -> None:
+        if event["n"] == 0 and not failed:
+            failed.append(event.id)
+            raise ValueError("no")
+        handled.append(event["n"])
+
+    async def has(number: int) -> None:
+        async def is_handled() -> bool:
+            return number in handled
+
+        await until(is_handled, seconds=PATIENCE)
+
+    victim = cluster.primary_of(_INDEX)
+    stream, other = [one for one in STREAMS if cluster.primary_of(one) is not victim][:2]
+    assert cluster.primary_of(_AUDIT) is not victim
+    settings = Settings(redis_url=cluster.url, redis_stream_max_deliveries=1)
+    async with RedisMessageQueueBackend(settings) as backend, anyio.create_task_group() as tasks:
+        scope = Scope(backend, origin="cli")
+        groups, letters = Groups(scope), DeadLetters(scope)
+        for number in range(2):
+            await backend.publish(stream, {"n": number})
+        worker = EventWorker(backend, handle, ordered=ordered)
+        tasks.start_soon(worker.run)
+        await has(1)
+        victim.kill()
+        assert (await groups.pause(stream, "default")).done == "paused"
+        await anyio.sleep(4)
+        await backend.publish(stream, {"n": 2})
+        assert (await letters.redrive(stream, Choice(everything=True))).redriven == 1
+        assert (await groups.create(other, "more", create_stream=True)).done == "created"
+        await anyio.sleep(2)
+        assert handled == [1]
+        assert (await groups.resume(stream, "default")).done == "resumed"
+        await has(2)
+        await has(0)
+        done = [one.what for one in (await audit.changes(scope, count=4)).changes]
+        assert done == ["group resume", "group create", "redrive", "group pause"]
+        await worker.shutdown()
