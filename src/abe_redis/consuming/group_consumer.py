@@ -75,6 +75,7 @@ class GroupConsumer(ABC):
         self._connected = False  # whether Redis has answered
         self._troubles = Troubles(settings, group, self._away.streams)
         self._waiting = False  # whether a caller waits for an event
+        self._asking: anyio.CancelScope | None = None  # in which Redis is asked about a prefetched event
         self._draining = False  # true while handlers run but no more events are fetched
         self._wanted = asyncio.Event()
         self._arrived = asyncio.Event()
@@ -126,8 +127,9 @@ class GroupConsumer(ABC):
                 if self._life.error is not None:
                     raise self._life.error
                 self._arrived.clear()
-                if (held := await self._take_from_buffer()) is not None:
-                    return held
+                with anyio.CancelScope() as self._asking:
+                    if (held := await self._take_from_buffer()) is not None:
+                        return held
                 self._wanted.set()
                 await self._arrived.wait()
         finally:
@@ -202,6 +204,8 @@ class GroupConsumer(ABC):
     def stop_fetching(self) -> None:
         """Stop fetching, and release prefetched events soon; delivered ones stay."""
         self._draining = True
+        if self._asking is not None:
+            self._asking.cancel()  # Redis may not answer
         self._wanted.set()
         self._arrived.set()
 

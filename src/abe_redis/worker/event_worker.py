@@ -200,12 +200,13 @@ class EventWorker(HandlingTasks):
         await self._stopping.wait()
         member.stop_fetching()
         await anyio.sleep(self._drain_seconds)
-        _LOG.warning(
-            "Handlers did not end%s within %s s: %s.",
-            "" if self._respond_to is None else ", or Redis did not take their results,",
-            self._drain_seconds,
-            self._what_ends_them(),
-        )
+        if self._at_work:
+            _LOG.warning(
+                "Handlers did not end%s within %s s: %s.",
+                "" if self._respond_to is None else ", or Redis did not take their results,",
+                self._drain_seconds,
+                self._what_ends_them(),
+            )
         scope.cancel()
 
     async def _dispatch(self, member: ConsumerProtocol, handle: Handle) -> None:
