@@ -15,6 +15,10 @@ from abe_redis.runtime import tasks
 _LATE_SECONDS = 0.2
 """How much later than asked a server ends its waits, at most, unless its clock was set back meanwhile."""
 
+_OVERDUE_SECONDS = 2.0
+"""How much longer than asked a read may take before it is given up: its server's clock was set back. That is
+below the time after which its connection takes the server for silent."""
+
 MOST_STREAMS = 1000
 """Streams that one blocking read names: the server looks at all of them, and does so again with each read."""
 
@@ -22,9 +26,18 @@ MOST_STREAMS = 1000
 class BlockingReads[T]:
     """The blocking reads of one consumer, which must end them."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, leases: bool) -> None:
+        """Read nothing yet.
+
+        Args:
+            leases: Whether the reads lease what they find. Others are given up here when they are overdue,
+                and begun anew.
+        """
+        self._leases = leases
         self._under_way: dict[str, asyncio.Task[list[T]]] = {}
         """The reads, each by its first stream."""
+        self._overdue_at: dict[str, float] = {}
+        """When each is overdue, by the event loop's clock, which nobody sets."""
         self._failure: BaseException | None = None
         self._waker: asyncio.Future[None] | None = None
         """Done when `wait` is to return early."""
@@ -33,6 +46,14 @@ class BlockingReads[T]:
     def are_under_way(self) -> bool:
         """Whether a read is in progress, or has a result that is not collected yet."""
         return bool(self._under_way)
+
+    @property
+    def overdue(self) -> set[str]:
+        """The reads, each by its first stream, that a server with a clock set back may not end for long."""
+        now = asyncio.get_running_loop().time()
+        return {
+            key for key, task in self._under_way.items() if not task.done() and now >= self._overdue_at[key]
+        }
 
     async def wait(
         self,
@@ -58,12 +79,14 @@ class BlockingReads[T]:
         """
         if self._failure is not None:
             return self.collect()
+        overdue_at = asyncio.get_running_loop().time() + seconds + _OVERDUE_SECONDS
         groups = [list(part) for group in redis.by_slot(streams) for part in batched(group, MOST_STREAMS)]
         if not groups and not self._under_way:  # the last stream was deleted in the meantime
             return []
         for group in groups:
             if group[0] not in self._under_way:
                 self._under_way[group[0]] = asyncio.create_task(read(group))
+                self._overdue_at[group[0]] = overdue_at
         self._waker = asyncio.get_running_loop().create_future()
         until: set[asyncio.Future[Any]] = {*self._under_way.values(), self._waker}
         timeout = seconds if may_wake else seconds + _LATE_SECONDS
@@ -81,6 +104,8 @@ class BlockingReads[T]:
         Raises:
             redis.RedisError: As for `wait`; the results of the other reads were collected before.
         """
+        if not self._leases:
+            self.give_up(self.overdue)
         news: list[T] = []
         for key, task in list(self._under_way.items()):
             if task.done():
@@ -95,7 +120,7 @@ class BlockingReads[T]:
         return news
 
     def give_up(self, streams: Container[str]) -> None:
-        """End the reads of streams whose node is away; the others go on."""
+        """End the reads of some streams, as of those whose node is away; the others go on."""
         for key in [key for key in self._under_way if key in streams]:
             task = self._under_way.pop(key)
             task.add_done_callback(lambda one: one.cancelled() or one.exception())  # which is known

@@ -48,8 +48,8 @@ class Consumer(GroupConsumer):
         super().__init__(connections, settings, patterns, group=group, name=name, buffer=self._buffer)
         self._half_lease_seconds = settings.redis_stream_lease_seconds / 2
         self._prefetch = Prefetch()
-        self._blocking_reads = BlockingReads[lease.Leased]()
-        self._waits = BlockingReads[str]()
+        self._blocking_reads = BlockingReads[lease.Leased](leases=True)
+        self._waits = BlockingReads[str](leases=False)
         self._positions: dict[str, str] = {}
         """The last id that the group was given of each stream, as far as we know."""
         self._counts_fetch = settings.redis_stream_max_deliveries > 1
@@ -136,6 +136,8 @@ class Consumer(GroupConsumer):
     @override
     async def _turn(self, connections: Connections) -> None:
         redis, in_flight = connections.commands, self._in_flight
+        if self._blocking_reads.overdue:
+            self._unconfirmed.leave(Doubt.COUNTED)
         if self._unconfirmed.doubt is not Doubt.NOTHING:
             await self._end_blocking_reads()
             here = self._away.here(self._discovery.joined)

@@ -147,6 +147,37 @@ async def idle(_: Event) -> None:
     """Handle an event at once."""
 
 
+@pytest.mark.parametrize("most_deliveries", [1, 5], ids=["waits", "leases"])
+@pytest.mark.parametrize("ordered", [False, True])
+async def test_a_read_that_a_server_set_back_does_not_end_is_given_up_in_silence(
+    stepped: SteppedServer,
+    caplog: pytest.LogCaptureFixture,
+    *,
+    ordered: bool,
+    most_deliveries: int,
+) -> None:
+    """Its connection would take the server for silent after some six seconds."""
+    handler = Handler()
+    settings = Settings(
+        redis_url=stepped.url,
+        redis_stream_lease_seconds=LEASE,
+        redis_stream_max_deliveries=most_deliveries,
+    )
+    async with RedisMessageQueueBackend(settings) as backend, anyio.create_task_group() as tasks:
+        await backend.publish(TOPIC, {"name": "first"})
+        worker = EventWorker(backend, handler, group=GROUP, ordered=ordered)
+        tasks.start_soon(worker.run)
+        await handler.has_begun("first")
+        await anyio.sleep(2)  # nothing is to be done, so it waits with a blocking read
+        stepped.step(BACK)
+        await anyio.sleep(8)
+        await backend.publish(TOPIC, {"name": "second"})
+        await handler.has_begun("second")
+        await worker.shutdown()
+    assert handler.began == [("first", 1), ("second", 1)]
+    assert "could not be reached" not in caplog.text
+
+
 async def alive_in(backend: RedisMessageQueueBackend) -> int:
     (stats,) = (await Operations(backend).stream_stats()).streams
     return sum(one.alive for group in stats.groups for one in group.consumers)

@@ -17,7 +17,7 @@ class OneSlot:
 
 
 async def test_a_wait_ends_by_our_own_clock_and_the_read_goes_on() -> None:
-    reads, comes, begun = BlockingReads[str](), anyio.Event(), 0
+    reads, comes, begun = BlockingReads[str](leases=True), anyio.Event(), 0
     client: Any = OneSlot()
 
     async def read(streams: Sequence[str]) -> list[str]:

@@ -60,7 +60,7 @@ class OrderedConsumer(GroupConsumer):
         self._takeover = Takeover(self._ownership, self._queues, self._in_flight, self._accept)
         self._in_flight.on_buried = self._buried
         self._in_flight.buries_in_turn = True
-        self._blocking_reads = BlockingReads[str]()
+        self._blocking_reads = BlockingReads[str](leases=False)
         self._timer = Timer(self._on_alarm)
 
     # What a caller does -----------------------------------------------------------------------
