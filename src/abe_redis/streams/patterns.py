@@ -65,6 +65,15 @@ class Patterns:
     def __str__(self) -> str:
         return ", ".join((*self.literals, *self.globs))
 
+    @property
+    def with_partitions(self) -> str:
+        """The same text with the partitions over which the topics are spread, if they are."""
+        topics = [name for name in (*self.literals, *self.globs) if topic_of(name) is None]
+        if self.partitions == 1 or not topics:
+            return str(self)
+        whose = "its" if len(topics) == 1 and not self.globs else "their"
+        return f"{self} and {whose} partitions p0 to p{self.partitions - 1}"
+
 
 class Narrowed(Patterns):
     """The streams that two sets of patterns both match."""

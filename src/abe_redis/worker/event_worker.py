@@ -149,7 +149,7 @@ class EventWorker(HandlingTasks):
         events.behind.on_connected = partial(
             _LOG.info,
             "Consumer %r of group %r handles events of %s at %s, %d at a time.",
-            *(events.consumer, events.behind.group, self._backend.patterns),
+            *(events.consumer, events.behind.group, self._backend.patterns.with_partitions),
             *(self._backend.settings.redis_url, self._concurrency),
         )
         try:

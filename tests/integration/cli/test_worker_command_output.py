@@ -40,6 +40,13 @@ def test_the_first_line_says_who_reads_what(queue: Server, start: Start) -> None
     assert "s3cret" not in worker.stderr
 
 
+def test_the_first_line_names_partitions(queue: Server, start: Start) -> None:
+    worker = start("bot:handle", REDIS_STREAM_PATTERNS="slack_events", REDIS_STREAM_PARTITIONS="4")
+    wait_until_listening(worker)
+    assert "handles events of slack_events and its partitions p0 to p3 at redis" in worker.stderr
+    end(worker)
+
+
 @pytest.mark.parametrize("verbose", [False, True])
 def test_other_libraries_are_quiet_unless_asked(queue: Server, start: Start, verbose: bool) -> None:
     publish(queue, {"n": 1})

@@ -135,6 +135,21 @@ def test_literals_and_globs() -> None:
 
 
 @pytest.mark.parametrize(
+    ("patterns", "partitions", "said"),
+    [
+        (["slack:*", "a"], 1, "a, slack:*"),
+        (["slack:*", "a"], 8, "a, slack:* and their partitions p0 to p7"),
+        (["slack:*"], 8, "slack:* and their partitions p0 to p7"),
+        (["a", "b"], 2, "a, b and their partitions p0 to p1"),
+        (["a"], 2, "a and its partitions p0 to p1"),
+        (["a:p0"], 2, "a:p0"),
+    ],
+)
+def test_the_text_of_patterns_names_their_partitions(patterns: list[str], partitions: int, said: str) -> None:
+    assert Patterns(patterns, partitions=partitions).with_partitions == said
+
+
+@pytest.mark.parametrize(
     ("name", "tag"),
     [
         ("{a}", "a"),
