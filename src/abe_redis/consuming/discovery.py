@@ -189,6 +189,14 @@ class Discovery:
                 stream,
                 extra=of(stream, group=self._group),
             )
+        elif stream in self._was_read and found.state == "missing":
+            _LOG.warning(
+                "The stream %r is gone: somebody deleted or renamed it, or Redis evicted it. Group %r reads "
+                "it again once it has an event.",
+                stream,
+                self._group,
+                extra=of(stream, group=self._group),
+            )
         if found.state in {"ready", "paused"} and (found.was_known or found.new):
             self._was_read.add(stream)
         else:

@@ -4,7 +4,9 @@ import math
 from collections.abc import Awaitable, Callable, Collection, Container, Sequence
 
 from redis.asyncio import Redis
+from redis.exceptions import ResponseError
 
+from abe_redis.client import failures
 from abe_redis.consuming.discovery import say_lost
 from abe_redis.consuming.held import Held
 from abe_redis.consuming.in_flight import InFlight
@@ -162,13 +164,18 @@ class Takeover:
         """Take over some entries of a stream; where the next call goes on, None if there is no more."""
         owner = self._ownership.owner
         known = self._in_flight.known(stream)
-        loaded = await owners.load(
-            *(redis, owner, stream),
-            after=after,
-            idle_seconds=idle_seconds,
-            everybody=everybody,
-            rest=rest,
-        )
+        try:
+            loaded = await owners.load(
+                *(redis, owner, stream),
+                after=after,
+                idle_seconds=idle_seconds,
+                everybody=everybody,
+                rest=rest,
+            )
+        except ResponseError as error:
+            if owned.state is State.REVOKING and failures.stream_is_gone(error):
+                return None  # nothing is left to take over, and it is released as any other
+            raise
         if self._ownership.streams.get(stream) is not owned:  # lost while we asked
             return None
         if loaded is None:

@@ -66,6 +66,33 @@ async def test_a_deleted_stream_starts_anew(make_backend: MakeBackend, redis: Re
     assert log.ended["A"] == [0, 1, 2]
 
 
+@pytest.mark.promise("Of a stream that is gone, each worker that had read it says so.")
+@pytest.mark.parametrize("how", ["DEL", "RENAME"])
+@pytest.mark.parametrize("ordered", [False, True])
+async def test_a_stream_that_is_gone_is_said_to_be_gone_and_holds_up_no_other(
+    make_backend: MakeBackend, redis: Redis, caplog: pytest.LogCaptureFixture, how: str, *, ordered: bool
+) -> None:
+    backend, log = make_backend(redis_stream_lease_seconds=1), Log()
+    other = "slack:other"
+    await publish(backend, "A", 0)
+    await backend.publish(other, {"channel": "B", "n": 0})
+    async with at_work(worker(backend, log, ordered=ordered)):
+        await log.all_ended("A", 1)
+        await log.all_ended("B", 1)
+        await (redis.delete(TOPIC) if how == "DEL" else redis.rename(TOPIC, "old"))
+        await anyio.sleep(3)  # for some tries
+        await backend.publish(other, {"channel": "B", "n": 1})
+        await log.all_ended("B", 2)
+        await publish(backend, "A", 1)
+        await log.all_ended("A", 2)
+    (said,) = [one for one in caplog.messages if "is gone" in one]
+    assert said == (
+        f"The stream {TOPIC!r} is gone: somebody deleted or renamed it, or Redis evicted it. Group 'default' "
+        "reads it again once it has an event."
+    )
+    assert "refused" not in caplog.text
+
+
 @pytest.mark.promise("Redis cannot be reached for nine tenths of a lease")
 async def test_when_redis_is_away_for_long_handlers_are_cancelled(
     make_backend: MakeBackend, own_server: Server
