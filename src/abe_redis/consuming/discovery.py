@@ -231,15 +231,17 @@ class Discovery:
 
 
 def say_lost(stream: str, group: str, count: int) -> None:
-    """Log how many entries were removed too early, if there are any."""
+    """Log how many entries are gone too early, if there are any."""
     if count:
         _LOG.error(
-            "%s of %r %s removed before group %r had finished them, by somebody's XTRIM, XDEL or "
-            "DEL, or by eviction.",
+            "%s of %r %s gone before group %r had finished %s: removed by somebody's XTRIM, XDEL or DEL, "
+            "evicted by Redis, or lost in a failover or a restart with the latest writes. Redis does not say "
+            "which.",
             plurals.count(count, "event"),
             stream,
             "was" if count == 1 else "were",
             group,
+            "it" if count == 1 else "them",
             extra=of(stream, group=group),
         )
 

@@ -108,7 +108,8 @@ class Leases(Settling):
             if dropped := outcomes.count("dropped"):
                 _LOG.warning(
                     "Put back %s that consumer %r of group %r has in flight: somebody had removed the "
-                    "consumer from the group (XGROUP DELCONSUMER) or acknowledged %s by hand (XACK).",
+                    "consumer from the group (XGROUP DELCONSUMER) or acknowledged %s by hand (XACK), or a "
+                    "failover lost the latest writes.",
                     plurals.count(dropped, "event"),
                     self._consumer,
                     self._group,

@@ -137,8 +137,8 @@ class Settling:
             return "was finished when its lease was over: by then, it was given to another consumer."
         return (
             "was given to another consumer although its lease was not over, and may be handled twice: "
-            "somebody moved it by hand, or ordered and unordered workers run side by side in group "
-            f"{self._group!r}."
+            "somebody moved it by hand, a failover lost the latest writes, or ordered and unordered workers "
+            f"run side by side in group {self._group!r}."
         )
 
     def _lease_is_over(self, held: Held) -> bool:

@@ -143,9 +143,10 @@ class GroupStats(DeferredModel):
         "skips every event; its next consumer sets it back.",
     )
     lost: int = Field(
-        description="Entries that were removed before the group had finished them: by XTRIM, XDEL or DEL of "
-        "others, by eviction, or by trimming when the group was unused for too long. Or dropped with a "
-        "consumer (XGROUP DELCONSUMER) while too many were pending to know which: these are there still."
+        description="Entries that were gone before the group had finished them: by XTRIM, XDEL or DEL of "
+        "others, by eviction, in a failover, or by trimming when the group was unused for too long. Or "
+        "dropped with a consumer (XGROUP DELCONSUMER) while too many were pending to know which: these are "
+        "there still."
     )
     consumers: list[ConsumerStats]
 

@@ -10,16 +10,17 @@ _LOG = logging.getLogger(__name__)
 
 
 def say_gone(stream: str, group: str, ids: Sequence[str]) -> None:
-    """Log which entries were removed before a group had finished them, if there are any."""
+    """Log which entries are gone before a group had finished them, if there are any."""
     if ids:
         _LOG.error(
-            "%s of %r that group %r had not finished %s removed: %s. Somebody used XTRIM or XDEL, or removed "
-            "the consumer.",
+            "%s of %r that group %r had not finished %s gone: %s. Somebody removed %s (XTRIM, XDEL), or the "
+            "consumer and %s; or a failover or a restart lost the latest writes. Redis does not say which.",
             plurals.count(len(ids), "event"),
             stream,
             group,
-            "was" if len(ids) == 1 else "were",
+            "is" if len(ids) == 1 else "are",
             ", ".join(ids[:10]),
+            *(["it" if len(ids) == 1 else "them"] * 2),
         )
 
 
@@ -28,8 +29,9 @@ def say_put_back(stream: str, group: str, count: int) -> None:
     if count:
         _LOG.warning(
             "Put back %s of %r for group %r: somebody had removed the consumer that held %s (XGROUP "
-            "DELCONSUMER, or DESTROY and CREATE), or acknowledged %s by hand (XACK). If its worker is alive, "
-            "it goes on with %s; else another one gets %s after a lease.",
+            "DELCONSUMER, or DESTROY and CREATE), or acknowledged %s by hand (XACK), or a failover lost the "
+            "latest writes. If its worker is alive, it goes on with %s; else another one gets %s after a "
+            "lease.",
             plurals.count(count, "event"),
             stream,
             group,

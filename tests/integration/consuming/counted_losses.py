@@ -54,7 +54,7 @@ def losses(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 def counted(caplog: pytest.LogCaptureFixture) -> int:
-    sentences = [sentence for sentence in losses(caplog) if "removed before" in sentence]
+    sentences = [sentence for sentence in losses(caplog) if "gone before" in sentence]
     return sum(int(sentence.split()[0]) for sentence in sentences)
 
 

@@ -108,7 +108,7 @@ async def test_an_event_trimmed_after_its_consumer_was_removed_is_lost_unless_it
 
         def told() -> int:
             sentences = [one.getMessage() for one in caplog.records if one.levelno == logging.ERROR]
-            return len([one for one in sentences if "was removed" in one])
+            return len([one for one in sentences if "is gone: " in one])
 
         async def is_counted_and_told() -> bool:
             return await lost(redis) == 1 and told() == 1
@@ -149,7 +149,7 @@ async def test_a_loss_is_told_though_a_renewal_notices_it_while_the_event_is_giv
         raise ValueError("too late")
 
     async def is_told() -> bool:
-        return any("was removed" in one.getMessage() for one in caplog.records)
+        return any("is gone: " in one.getMessage() for one in caplog.records)
 
     backend = make_backend()
     await publish(backend, 0)

@@ -64,7 +64,7 @@ async def test_unread_entries_trimmed_by_others_are_logged_once_and_shown(
                 tasks.start_soon(receive, others)
     stats = await group_stats(settings)
     assert stats.lost == 58
-    sentences = [sentence for sentence in losses(caplog) if "removed before" in sentence]
+    sentences = [sentence for sentence in losses(caplog) if "gone before" in sentence]
     assert sum(int(sentence.split()[0]) for sentence in sentences) == 58
     assert "lost 58 events" in await advice(settings)
 
@@ -218,7 +218,7 @@ async def test_a_deleted_stream_is_counted_and_not_said_to_be_forgotten(
     async with backend_of(settings) as backend, anyio.create_task_group() as tasks:
         worker = EventWorker(backend, handle)
         tasks.start_soon(worker.run)
-        await until(lambda: _is(lambda: "removed before group" in caplog.text))
+        await until(lambda: _is(lambda: "gone before group" in caplog.text))
         had = len(received)
         await fill(redis, 3)
         await until(lambda: _is(lambda: len(received) == had + 3))

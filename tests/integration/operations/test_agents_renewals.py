@@ -76,4 +76,4 @@ async def test_what_is_removed_from_an_agent_counts_as_lost(
             return await redis.hget(names.records(STREAM), f"lost {GROUP}") == b"1"
 
         await until(is_counted)
-        assert f"was removed: {entry_id}." in caplog.text
+        assert f"is gone: {entry_id}." in caplog.text

@@ -51,7 +51,7 @@ async def test_what_was_removed_is_lost_with_its_renewal(
         assert await renewal.renew(commands, "g", "me", [(A, first), (A, second)]) == {(A, first)}
     assert await recorded(commands, A, "lost") == b"1"
     assert list(await rows(commands, A)) == [second]
-    assert caplog.text.count(f"was removed: {first}.") == 1
+    assert caplog.text.count(f"is gone: {first}.") == 1
 
 
 @pytest.mark.parametrize("by_name", [True, False])
