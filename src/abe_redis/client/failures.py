@@ -31,6 +31,8 @@ _GONE = ("NOGROUP", "WRONGTYPE", "UNBLOCKED", _NO_KEY)
 _KNOWN = {"BUSYGROUP", "BUSYKEY", "NOGROUP", "WRONGTYPE"}
 _SCRIPT = "user_script"
 """Within each error of a script itself."""
+_SPENT = "exhausted the last possible id"
+"""Words for a stream whose last id is the largest there is."""
 _TOO_LARGE = ("bulk length", "maximum allowed size")
 """Words for more than `proto-max-bulk-len`."""
 
@@ -187,6 +189,11 @@ def _refused(
         return RedisRefusedError(
             f"The key is not a stream, or a key beside it is of another type, so Redis at {where} refused "
             f"{doing}. Choose another stream, or rename that key: `abe-redis doctor` names it."
+        )
+    if _SPENT in said.lower():
+        return RedisRefusedError(
+            f"A stream has the last id there is, so Redis at {where} adds nothing to it and refused {doing}: "
+            "somebody gave it that id (XADD or XSETID). `abe-redis stats` says how it takes events again."
         )
     return RedisRefusedError(f"Redis at {where} refused {doing}: {said}.{advised}")
 

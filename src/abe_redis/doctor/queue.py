@@ -55,7 +55,7 @@ async def streams(context: Context) -> AsyncIterator[Finding]:
             stats.health, stats.advice = judge(stats, settings, refuses_writes=True)
         for finding in _judge(stats, settings, refuses_writes=context.refuses_writes):
             yield finding
-        if stats.last_at is not None:
+        if stats.last_at is not None and stats.last_id_for_spent is None:
             ahead = stats.last_at.timestamp() - (await context.redis.time())[0]
             if ahead > _AHEAD_SECONDS:
                 yield _set_back(stats.stream, ahead)

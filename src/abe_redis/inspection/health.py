@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from abe_redis.inspection import holders, remedies
 from abe_redis.inspection.disuse import about_disuse
+from abe_redis.inspection.refusals import full, spent
 from abe_redis.inspection.situation import (
     BACKLOG_SECONDS,
     About,
@@ -32,21 +33,6 @@ NOTHING = "Nothing is waiting."
 
 MOST_NAMED = 3
 """Consumers of a group that are named in a kind of advice."""
-
-
-def full(at: Situation) -> Verdict:
-    """As many entries as it may have, so that every publish is refused, also while its workers work."""
-    bound, here = at.stats.full_at, at.settings.redis_stream_hard_maxlen
-    if bound is None:
-        return Verdict()
-    whose = "" if bound == here else f" of publishers; here it is {here}"
-    why = "its consumers are behind" if any(map(has_work, at.stats.groups)) else "nobody has trimmed it"
-    said = (
-        f"It is full: at {bound} entries (REDIS_STREAM_HARD_MAXLEN{whose}) every publish is refused, as "
-        f"{why if at.stats.groups else 'nobody reads it'}. Start or add consumers, or raise "
-        "REDIS_STREAM_HARD_MAXLEN where events are published."
-    )
-    return Verdict("stalled", [Said(said)])
 
 
 def unread(at: Situation) -> Verdict:
@@ -213,8 +199,8 @@ def above_bound(at: Situation) -> Verdict:
 
 
 RULES = (
-    *(full, beyond_end, unread, stalled, hung, backlog, paused, working, retrying, stuck, silent),
-    *(disused, lost, dead_letters, above_bound),
+    *(spent, full, beyond_end, unread, stalled, hung, backlog, paused, working, retrying, stuck),
+    *(silent, disused, lost, dead_letters, above_bound),
 )
 """The worst first: a stream's health is that of the first rule with a finding."""
 

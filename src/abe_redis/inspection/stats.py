@@ -55,6 +55,7 @@ async def stream_stats(
         dead_letters=info.dead_letters,
         lost_unread=ids.number(info.records.get(b"unread")) or 0,
         full_at=_full_at(info, settings.redis_stream_hard_maxlen),
+        last_id_for_spent=_last_id_for_spent(facts),
         groups=[*[await reader.group(row) for row in info.groups], *reader.destroyed()],
         health="ok",
         advice="",
@@ -75,6 +76,21 @@ def _full_at(info: StreamInfo, bound: int) -> int | None:
         return bound
     refused_at, _, length_then = info.records.get(b"full", b"").partition(b" ")
     return int(refused_at) if refused_at and int(length_then) == length else None
+
+
+def _last_id_for_spent(facts: Row) -> str | None:
+    """The last id that a stream may be given whose last id is the largest there is.
+
+    Redis takes none that lies before an entry, or before one that somebody deleted.
+
+    Returns:
+        None if the stream has larger ids to give; empty if it may have no other last id.
+    """
+    if facts["last-generated-id"].decode() != ids.LAST:
+        return None
+    newest, deleted = facts["last-entry"], facts.get("max-deleted-entry-id") or b"0-0"
+    least = max((newest[0] if newest else b"0-0"), deleted, key=ids.order).decode()
+    return "" if least == ids.LAST else least
 
 
 def _text(entry_id: bytes | None) -> str | None:

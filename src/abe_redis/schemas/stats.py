@@ -205,6 +205,12 @@ class StreamStats(DeferredModel):
         "REDIS_STREAM_HARD_MAXLEN here, or that of a publisher that was refused; null while it takes events.",
     )
     groups: list[GroupStats]
+    last_id_for_spent: str | None = Field(
+        default=None,
+        exclude=True,
+        description="Of a stream whose last id is the largest there is, the id to which XSETID may set it; "
+        "empty when it may not.",
+    )
     topic_groups: list[str] = Field(
         default=[], exclude=True, description="Without a group: those of the other streams of its topic."
     )

@@ -6,7 +6,7 @@ from itertools import batched
 
 from redis.asyncio import Redis
 
-from abe_redis.streams import names
+from abe_redis.streams import ids, names
 from abe_redis.streams.scripts import Argument, Script
 from abe_redis.streams.turns import Turn
 
@@ -154,7 +154,7 @@ async def replay(
         total += replayed
         bounds, upto = [bound], reached and reached.decode()
         on_page(total, upto)
-        if upto is None:
+        if upto is None or upto == ids.LAST:
             return total
         start = f"({upto}"
 

@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple, Self
 from redis.asyncio import Redis
 
 from abe_redis.runtime import clock
-from abe_redis.streams import names, slots
+from abe_redis.streams import ids, names, slots
 from abe_redis.streams.beyond_end import say_set_back
 from abe_redis.streams.lease import Leased, Portion, Taken, fields_of, take
 from abe_redis.streams.losses import say_gone, say_put_back, say_unlisted
@@ -222,7 +222,8 @@ async def load(
         names.pending(stream, owner.group),
     ]
     entries: list[tuple[Leased, float]] = []
-    first = f"({after}" if after else "-"
+    # Redis refuses a range that begins behind the last id of all; an owner knows the entry that has it.
+    first = after if after == ids.LAST else f"({after}" if after else "-"
     lost = 0
     start, put_backs = rest or Rest(first, None)
     whose = "all" if everybody else "unseen" if after else "free"

@@ -1,25 +1,20 @@
 """Redis comes back with older data: its consumers go on from there, and the log says what may be lost."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import anyio
 import pytest
 from redis.asyncio import Redis
 
-from abe_redis import Event, EventWorker, RedisMessageQueueBackend
 from abe_redis.operations.groups import Groups
 from abe_redis.operations.scope import Scope
-from abe_redis.streams import names
 from tests.integration.conftest import MakeBackend, until
-from tests.patience import PATIENCE
+from tests.integration.consuming.recorded_bots import GROUP, KINDS, RECORDS, STREAM, Bot
 from tests.servers import Server
 
-STREAM = "slack_events"
-GROUP = "default"
-RECORDS = names.records(STREAM)
-KINDS = pytest.mark.parametrize("ordered", [False, True], ids=["plain", "ordered"])
+type Hand = Callable[[Redis, Groups], Awaitable[None]]
+"""Changes a stream or its group."""
 
 
 @pytest.fixture(params=["make_server", "debian_redis"])
@@ -27,52 +22,6 @@ def lone(request: pytest.FixtureRequest) -> Server:
     """A server of the test's own, on which nothing is saved unless the test does it."""
     made: Server = request.getfixturevalue(request.param)()
     return made
-
-
-class Bot:
-    """A worker, whose handlers can be held up, and the events that they have handled."""
-
-    def __init__(self, backend: RedisMessageQueueBackend, redis: Redis, *, ordered: bool) -> None:
-        self.handled: list[int] = []
-        self.may_go_on = anyio.Event()
-        self.may_go_on.set()
-        self._backend = backend
-        self._redis = redis
-        self._worker = EventWorker(backend, self._handle, group=GROUP, ordered=ordered)
-
-    async def _handle(self, event: Event) -> None:
-        await self.may_go_on.wait()
-        self.handled.append(event["n"])
-
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        with anyio.fail_after(PATIENCE):
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._worker.run)
-                yield
-                await self._worker.shutdown()
-
-    async def publish(self, *numbers: int) -> None:
-        for n in numbers:
-            await self._backend.publish(STREAM, {"type": "event_callback", "event_id": f"Ev{n}", "n": n})
-
-    async def until_handled(self, *numbers: int, times: int = 1) -> None:
-        """Wait until these are handled so often, and the group has recorded that."""
-
-        async def is_so() -> bool:
-            if any(self.handled.count(n) < times for n in numbers):
-                return False
-            (group,) = await self._redis.xinfo_groups(STREAM)
-            floor: Any = await self._redis.hget(RECORDS, f"floor {GROUP}") or b""
-            return bool(floor.split()[:1] == [group["last-delivered-id"]] and floor.endswith(b" 0"))
-
-        await until(is_so)
-
-    async def go_on(self, *numbers: int) -> None:
-        """Publish and handle one by one: so the worker has seen the answer to each record but the last."""
-        for n in numbers:
-            await self.publish(n)
-            await self.until_handled(n)
 
 
 def said(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -199,7 +148,7 @@ async def test_lawful_hands_are_not_taken_for_older_data(
     make_backend: MakeBackend, either_url: str, ordered: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     backend = make_backend(redis_url=either_url, redis_stream_lease_seconds=2)
-    hands: list[Callable[[Redis, Groups], Awaitable[None]]] = [
+    hands: list[Hand] = [
         *(reset, replay, set_back, trim, delete_entries, delete_stream, make_stream_anew, make_group_anew),
         *(remove, delete_records, write_nonsense, flush),
     ]

@@ -115,7 +115,18 @@ FULL = (
 )
 FULL_HERE = FULL.replace("10 entries", "1000000 entries").replace(" of publishers; here it is 1000000", "")
 KEPT = " All is kept until then; at 1000000 entries (REDIS_STREAM_HARD_MAXLEN) publishing is refused."
+SPENT = "Its last id is the largest there is, so it takes no event: every publish is refused. Somebody "
+SET_BY_HAND = (
+    "set it by hand (XSETID). It takes events again after `redis-cli XSETID s 7-0`, and its workers go on."
+)
+ADDED = (
+    "added an entry with that id, and Redis does not take it back. Let its groups finish, then rename or "
+    "delete it (`redis-cli RENAME s NAME`): the next publish makes it anew."
+)
 RULE_BY_RULE = [
+    ("spent", [], {"last_id_for_spent": "7-0"}, ("stalled", SPENT + SET_BY_HAND)),
+    ("spent", [], {"last_id_for_spent": ""}, ("stalled", SPENT + ADDED)),
+    ("spent", [], {}, (None, "")),
     ("full", [BUSY], {"full_at": 10}, ("stalled", FULL)),
     ("full", [BUSY], {"full_at": 1_000_000}, ("stalled", FULL_HERE)),
     ("full", [BUSY | {"paused": True}], {"full_at": 10}, ("stalled", FULL)),

@@ -290,8 +290,8 @@ _OF_STREAMS: tuple[tuple[_Kind, str, str, Callable[[StreamStats], float | None]]
     (
         GaugeMetricFamily,
         "full",
-        "Whether it has as many entries as it may, so that every publish is refused (1) or not (0).",
-        lambda one: one.full_at is not None,
+        "Whether it takes no event, so that every publish is refused (1), as when it is full, or not (0).",
+        lambda one: one.full_at is not None or one.last_id_for_spent is not None,
     ),
 )
 

@@ -34,6 +34,7 @@
 -- include: given_up
 -- include: listed
 -- include: put_back_postponed
+-- include: range_behind
 -- include: note_gone
 -- include: not_due
 -- include: vanished
@@ -125,9 +126,9 @@ local function put_back_unseen()
     return settled and settled[id] or is_given_up(records, group, consumer, id)
       or #redis.call('XPENDING', stream, group, id, id, 1) > 0 or redis.call('ZSCORE', due, id)
   end
-  local next_id = '(' .. seen_to
+  local from_id = seen_to
   repeat
-    local page = redis.call('XRANGE', stream, next_id, upto, 'COUNT', 100)
+    local page = range_behind(stream, from_id, upto, 100)
     for _, entry in ipairs(page) do
       local id = entry[1]
       if not is_known(id) then
@@ -136,7 +137,7 @@ local function put_back_unseen()
         note_given(records, group, id)
         put_back = put_back + 1
       end
-      next_id = '(' .. id
+      from_id = id
     end
   until #page < 100
   redis.call('HDEL', records, 'read ' .. group) -- from now on it is pending, or settled

@@ -21,6 +21,7 @@
 -- include: reclaimed
 -- include: given
 -- include: postponed
+-- include: range_behind
 -- include: vanished
 -- include: list_pending
 -- include: settled
@@ -97,9 +98,9 @@ write_reclaimed(group)
 -- How many entries to read, so that no more than allowed are passed over.
 local function portion()
   if not last then return 0 end
-  local from, wanted, passed, to_read = '(' .. of['last-delivered-id'], 0, 0, 0
+  local from, wanted, passed, to_read = of['last-delivered-id'], 0, 0, 0
   while true do
-    local page = redis.call('XRANGE', stream, from, last, 'COUNT', 100)
+    local page = range_behind(stream, from, last, 100)
     for _, entry in ipairs(page) do
       if ahead[entry[1]] then
         wanted, to_read = wanted + 1, passed + wanted + 1
@@ -109,7 +110,7 @@ local function portion()
       end
     end
     if #page < 100 then return to_read end
-    from = '(' .. page[#page][1]
+    from = page[#page][1]
   end
 end
 

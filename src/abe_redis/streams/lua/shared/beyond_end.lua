@@ -6,6 +6,7 @@
 -- include: facts
 -- include: ids
 -- include: position
+-- include: range_behind
 -- include: read_at
 local most_walked = 10000
 
@@ -29,7 +30,7 @@ local function given_up_to(stream, records, of, info)
   local is_made_anew = added_then and tonumber(added_then) > info['entries-added']
   if is_made_anew or is_beyond_end(place, info) then place = '0-0' end
   for _ = 1, of['pending'] > 0 and most_walked or 0, 100 do
-    local page = redis.call('XRANGE', stream, '(' .. place, '+', 'COUNT', 100)
+    local page = range_behind(stream, place, '+', 100)
     for _, entry in ipairs(page) do
       if #redis.call('XPENDING', stream, group, entry[1], entry[1], 1) == 0 then return place end
       place = entry[1]

@@ -2,15 +2,16 @@
 -- all (else 0). They are counted one by one, up to a bound. Beyond it the number follows from the lag of the
 -- group that stands there, if Redis knows that, and if no more than that lie behind the other position.
 
+-- include: range_behind
 local function count_pages(stream, given, upto, most)
-  local count, from = 0, '(' .. given
+  local count, from = 0, given
   while count < most do
-    local page = redis.call('XRANGE', stream, from, upto, 'COUNT', math.min(100, most - count))
+    local page = range_behind(stream, from, upto, math.min(100, most - count))
     count = count + #page
     if #page == 0 then return count, true end
-    from = '(' .. page[#page][1]
+    from = page[#page][1]
   end
-  return count, #redis.call('XRANGE', stream, from, upto, 'COUNT', 1) == 0
+  return count, #range_behind(stream, from, upto, 1) == 0
 end
 
 local function count_between(stream, given, upto, most, lag)

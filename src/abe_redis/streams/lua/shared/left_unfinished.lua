@@ -9,6 +9,7 @@
 -- include: known
 -- include: listed
 -- include: beside
+-- include: range_behind
 -- include: skipped
 local most_put_back = 10000
 
@@ -50,7 +51,7 @@ local function left_unfinished(stream, records, group, floor)
   local is_skipped = skipped_of(records, group)
   local count, is_end = 0, not (last or next(settled))
   while not is_end and count < most_put_back do
-    local page = redis.call('XRANGE', stream, '(' .. position, '+', 'COUNT', 100)
+    local page = range_behind(stream, position, '+', 100)
     for _, entry in ipairs(page) do
       local id = entry[1]
       is_end = not (settled[id] or last and not before(last, id))

@@ -9,15 +9,16 @@
 -- last count, no entry is missing.
 
 -- include: note_loss
+-- include: range_behind
 local most_counted = 10000
 
 local function count_behind(stream, position)
-  local count, from = 0, '(' .. position
+  local count, from = 0, position
   while true do
-    local page = redis.call('XRANGE', stream, from, '+', 'COUNT', 100)
+    local page = range_behind(stream, from, '+', 100)
     count = count + #page
     if #page < 100 then return count end
-    from = '(' .. page[#page][1]
+    from = page[#page][1]
   end
 end
 

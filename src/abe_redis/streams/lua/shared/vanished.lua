@@ -28,6 +28,7 @@
 -- include: given
 -- include: note_gone
 -- include: put_backs
+-- include: range_behind
 -- include: skipped
 local most_behind = 10000
 
@@ -140,13 +141,13 @@ local function put_back_vanished(stream, records, due, leases, pending, group, n
   local had, is_whole = count + lost, true
   if missing > 0 and not others then
     local is_skipped = skipped_of(records, group)
-    local from, seen = '(' .. (read < 0 and unlisted > 0 and last_listed or known.position), 0
+    local from, seen = read < 0 and unlisted > 0 and last_listed or known.position, 0
     repeat
-      local page = redis.call('XRANGE', stream, from, upto, 'COUNT', 100)
+      local page = range_behind(stream, from, upto, 100)
       for _, entry in ipairs(page) do
         if not is_skipped(entry[1]) then put_back(entry[1], 0) end
       end
-      seen, from, is_whole = seen + #page, #page > 0 and '(' .. page[#page][1], #page < 100
+      seen, from, is_whole = seen + #page, #page > 0 and page[#page][1], #page < 100
     until is_whole or seen >= most_behind or count + lost - had >= missing
     missing = missing - (count + lost - had)
   end
