@@ -2,8 +2,9 @@
 -- sends a mention as two events, `app_mention` and `message`.
 --
 -- A remembered id counts only while its entry's stream exists: after a DEL or FLUSHALL the event is
--- published anew. The attempt tells our own retry after a lost answer from a second publish of the same
--- event. If one entry is refused, the others are still added: they may come from other callers.
+-- published anew; so it is if an older copy of the stream lacks the entry: see `is_lost`. The attempt tells
+-- our own retry after a lost answer from a second publish of the same event. If one entry is refused, the
+-- others are still added: they may come from other callers.
 --
 -- The caller names the buckets in which ids may be, by what it knows of the stream. Where it knows too
 -- little, nothing is added, and it is told.
@@ -28,6 +29,7 @@
 -- server that may not write answers one error for all.
 
 -- include: full
+-- include: is_lost
 -- include: named
 -- include: remembered_ids
 local hard_maxlen = tonumber(ARGV[1])
@@ -73,7 +75,7 @@ while key < #KEYS do
       local known, bucket, due, known_earlier
       if remembers then
         known, bucket, due = remembered(id, '=' .. ms, first, low)
-        if known and not exists then
+        if known and (not exists or is_lost(stream, string.match(known, '^%S+'))) then
           redis.call('HDEL', bucket, id)
           known, bucket, due = remembered(id, '=' .. ms, first, low)
         end

@@ -14,14 +14,14 @@ if type(length) ~= 'number' or length == 0 then return '?0\n?' end
 local found = call('HMGET', bucket, argv[3], id)
 local due, known, answer = found[1], found[2]
 if known then
-  answer = seldom(bucket, argv[3], id, mark, known)
+  answer = seldom(bucket, argv[3], id, mark, known, stream)
 elseif length < tonumber(argv[1]) then
   answer = redis.pcall('XADD', stream, '*', unpack(argv, 6))
   if type(answer) == 'string' then
     if due and due >= answer then
       call('HSET', bucket, id, answer .. ' ' .. mark)
     else
-      seldom(bucket, argv[3], id, mark, nil, KEYS[2], said, due, answer)
+      seldom(bucket, argv[3], id, mark, nil, stream, KEYS[2], said, due, answer)
     end
   elseif string.sub(answer.err, 1, 8) == 'READONLY' then
     return answer

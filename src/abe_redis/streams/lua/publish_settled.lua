@@ -34,14 +34,14 @@ while KEYS[key] do
         if not known then holder, known = KEYS[at], call('HGET', KEYS[at], id) end
       end
       if known then
-        answer = seldom(holder, lasting, id, mark, known)
+        answer = seldom(holder, lasting, id, mark, known, stream)
       elseif length < hard_maxlen then
         answer = redis.pcall('XADD', stream, '*', unpack(ARGV, word + 2, word + 1 + words))
         if type(answer) == 'string' then
           if due and due >= answer then
             call('HSET', bucket, id, answer .. ' ' .. mark)
           else
-            seldom(bucket, lasting, id, mark, nil, state, said, due, answer)
+            seldom(bucket, lasting, id, mark, nil, stream, state, said, due, answer)
           end
           length = length + 1
         elseif string.sub(answer.err, 1, 8) == 'READONLY' then

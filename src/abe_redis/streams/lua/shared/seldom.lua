@@ -1,12 +1,13 @@
 -- What an id needs seldom that is added to a stream whose state is as the caller says: one function, which
 -- costs nothing until it is called. Answers as `publish` does for an id that is known, or nothing when that
--- does not count any more. Without a known one it remembers an added id, and puts off when its bucket
--- expires.
+-- does not count any more: it has had its time, or its entry is lost. Without a known one it remembers an
+-- added id, and puts off when its bucket expires.
 local function seldom(...)
 -- include: id_bucket
-  local bucket, lasting, id, mark, known, state, said, due, entry = ...
+-- include: is_lost
+  local bucket, lasting, id, mark, known, stream, state, said, due, entry = ...
   if known then
-    if not is_alive(known, now()) then return end
+    if not is_alive(known, now()) or is_lost(stream, string.match(known, '^%S+')) then return end
     -- WAIT is for what this connection wrote, and what was lost may have been written by another.
     redis.call('HSET', bucket, id, known)
     return known_as(known, mark)
