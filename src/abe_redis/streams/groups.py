@@ -19,6 +19,8 @@ hash beside the stream has these records per group:
   handlers had begun before
 - `known`: its consumers, and its position, when its pending entries were last listed
 - `gone`: entries counted as lost since, because the stream no longer has them
+- `replaced`: of a stream that somebody replaced since it was recorded, between which ids all that is gone is
+  counted
 - `worked`: since when it has had workers, also when none is there now
 - `trail`: how often and when it was recorded: see `trail`
 
@@ -35,7 +37,7 @@ from redis.asyncio import Redis
 
 from abe_redis.streams import ids, names
 from abe_redis.streams.beyond_end import say_set_back
-from abe_redis.streams.losses import say_unlisted
+from abe_redis.streams.losses import say_replaced, say_unlisted
 from abe_redis.streams.scripts import Argument, Script
 from abe_redis.streams.trail import Trail
 
@@ -57,7 +59,8 @@ class Ensured:
 
     state: Readiness
     lost: int
-    """How many entries are newly found to be removed before the group had finished them."""
+    """How many entries are newly found to be removed before the group had finished them; not those of a
+    stream that somebody replaced, which the log has told."""
     again: bool = False
     """Whether somebody had removed the group, so that it was made again."""
     new: bool = field(default=False, compare=False)
@@ -100,13 +103,13 @@ async def ensure_group(
     return [
         Ensured(
             state.decode(),
-            lost,
+            lost - say_replaced(stream, group, replaced),
             again=made == 1,
             new=made == _NEW,
             was_known=was_known == 1,
             removed=was_known == _REMOVED,
         )
-        for state, lost, made, was_known, _ in answers
+        for stream, (state, lost, made, was_known, _, replaced) in zip(streams, answers, strict=True)
     ]
 
 
@@ -141,7 +144,8 @@ class Progress:
     """The result of `record_progress` for a stream."""
 
     lost: int
-    """Number of entries newly found to be removed before the group had finished them."""
+    """Number of entries newly found to be removed before the group had finished them; not those of a
+    stream that somebody replaced, which the log has told."""
     unfinished: int
     """Number of entries that the group has not finished, as far as Redis knows; -1: see `is_left_out`."""
     is_full: bool = False
@@ -178,13 +182,12 @@ async def record_progress(
     """
     arguments: list[Argument] = [group, round(recent_seconds * 1000), consumer]
     answers = await _RECORD.each(redis, streams, arguments, keys=lambda some: names.with_all(some, group))
+    found = []
     for stream, answer in zip(streams, answers, strict=True):
-        say_set_back(stream, group, answer[5])
-        say_unlisted(stream, group, answer[7])
-    return [
-        Progress(
-            *(lost, unfinished, bool(is_full), length, put_back, Trail.read(trail), given_up.decode()),
-            unlisted=unlisted,
-        )
-        for lost, unfinished, is_full, length, put_back, _, trail, unlisted, given_up in answers
-    ]
+        lost, unfinished, is_full, length, put_back, moved, trail, unlisted, replaced, given_up = answer
+        say_set_back(stream, group, moved)
+        say_unlisted(stream, group, unlisted)
+        lost -= say_replaced(stream, group, replaced)
+        words = (lost, unfinished, bool(is_full), length, put_back, Trail.read(trail), given_up.decode())
+        found.append(Progress(*words, unlisted=unlisted))
+    return found

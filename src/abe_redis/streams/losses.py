@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 
+from abe_redis.events.log_fields import of
 from abe_redis.runtime import plurals
 from abe_redis.runtime.shell import command
 
@@ -22,6 +23,33 @@ def say_gone(stream: str, group: str, ids: Sequence[str]) -> None:
             ", ".join(ids[:10]),
             *(["it" if len(ids) == 1 else "them"] * 2),
         )
+
+
+def say_replaced(stream: str, group: str, told: bytes) -> int:
+    """Log that a stream is an older copy of the one that a group was recorded in, if it is.
+
+    Args:
+        stream: The stream.
+        group: The group.
+        told: The last entry that both have, the last one that the group was given, and how many are lost, as
+            a script answers them; empty if the stream is as it was.
+
+    Returns:
+        How many events are lost, by the last record.
+    """
+    if not told:
+        return 0
+    upto, last, lost = told.decode().split()
+    count = int(lost)
+    _LOG.error(
+        "Somebody has put an older copy in the place of stream %r (RESTORE or COPY with REPLACE), or deleted "
+        "it and made it again: it lacks what came after %s, and group %r had been given events up to %s. By "
+        "the last record, %s that the group had not finished %s lost; what was published since then, within "
+        "about a second, is not counted. Events that were finished may run again.",
+        *(stream, upto, group, last, plurals.count(count, "event"), "is" if count == 1 else "are"),
+        extra=of(stream, group=group),
+    )
+    return count
 
 
 def say_put_back(stream: str, group: str, count: int) -> None:

@@ -9,9 +9,10 @@
 --       an agent or a person)
 -- Answers per stream: `ready`, `paused`, `missing` or `other` (another kind of key); how many entries are
 -- newly found to be removed before the group had finished them; 1 if somebody had removed the group, 2 if it
--- is new (else 0); 1 if the records knew the group before, 2 if one of our commands removed it (else 0); and
--- the new and the former position of a group that it set back (else ''). If the first streams have many
--- groups or pending entries, it answers only for these.
+-- is new (else 0); 1 if the records knew the group before, 2 if one of our commands removed it (else 0);
+-- the new and the former position of a group that it set back (else ''); and what `forget_replaced` tells of
+-- an older copy of a stream (else ''). If the first streams have many groups or pending entries, it answers
+-- only for these.
 -- flags: allow-oom
 
 -- include: anew
@@ -35,7 +36,7 @@ for i = 1, #KEYS, 4 do
     'used ' .. group, 'floor ' .. group, 'known ' .. group, 'worked ' .. group, 'paused ' .. group,
     'anew ' .. group, 'removed'))
   local made, moved, was_known = 0, '', used and 1 or was_removed(removals, group) and 2 or 0
-  local from, lost, is_void = floor_of(records, group, info, floor)
+  local from, lost, is_void, replaced = floor_of(stream, records, group, info, floor)
   if is_void then floor, known = false, false end
   if kind == 'none' then
     redis.call('PEXPIRE', records, forgotten_ms)
@@ -68,6 +69,6 @@ for i = 1, #KEYS, 4 do
     end
     if paused then state = 'paused' end
   end
-  answers[#answers + 1] = {state, lost, made, was_known, moved}
+  answers[#answers + 1] = {state, lost, made, was_known, moved, replaced}
 end
 return answers

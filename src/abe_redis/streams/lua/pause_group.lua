@@ -21,7 +21,7 @@ local info = redis.call('EXISTS', stream) == 1 and facts(redis.call('XINFO', 'ST
 local is_known = group_of(stream, group) or (info and redis.call('HGET', records, 'floor ' .. group))
 if not is_known then
   if not makes then return redis.error_reply('NOGROUP No such consumer group') end
-  floor_of(records, group, info) -- what a deleted stream had unfinished is lost
+  floor_of(stream, records, group, info) -- what a deleted stream had unfinished is lost
   local entries_read = info and info['entries-added'] - info['length'] or 0
   local made = make_group(stream, records, group, '0', entries_read, not info)
   if made.err then return made end

@@ -9,7 +9,8 @@
 --
 -- What is pending is listed, too; first, what vanished with a consumer is put back: see `vanished`.
 --
--- A group that stands beyond the end of its stream is set back before: see `beyond_end`.
+-- A group that stands beyond the end of its stream is set back before: see `beyond_end`. And if somebody has
+-- replaced the stream, the records of the former one do not count: see `replaced`.
 --
 -- All consumers of a group record it, each about once a second. One alone would do: so `used` says in ms when
 -- one did, and the others leave a stream out for a while. It says so in seconds where memory was full: then
@@ -23,12 +24,13 @@
 -- 1 if the server has no memory left (else 0); the length of the stream (-1: it was left out, or the group
 -- does not exist); how many entries it put back; the new and the former position of a group that it set back
 -- (else ''); the trail of the group's records; how many of the removed entries are in the stream still: see
--- `vanished`; and the number by which the consumer confirms that it has
--- looked for what a person took from it (else ''): see `given_up`. If the first streams have many groups
--- or pending entries, it answers only for these.
+-- `vanished`; of a stream that is an older copy what `forget_replaced` answers (else ''); and the number by
+-- which the consumer confirms that it has looked for what a person took from it (else ''): see `given_up`. If
+-- the first streams have many groups or pending entries, it answers only for these.
 
 -- include: beyond_end
 -- include: note_deleted
+-- include: floor
 -- include: progress
 -- include: clock
 -- include: given_up
@@ -56,12 +58,14 @@ local function record(words)
   return 1
 end
 
--- Records a group, of whose records it is given the trail, what they say of the list, of removed entries, and
--- of skipped ones.
-local function look(stream, records, due, leases, pending, trail, said, gone, skipped)
+-- Records a group, of whose records it is given the floor, the trail, what they say of the list, of removed
+-- entries, and of skipped ones.
+local function look(stream, records, due, leases, pending, recorded, trail, said, gone, skipped)
   local of = group_of(stream, group)
-  if not of then return {0, 0, 0, -1, 0, '', trail, 0} end
+  if not of then return {0, 0, 0, -1, 0, '', trail, 0, ''} end
   local info = facts(redis.call('XINFO', 'STREAM', stream))
+  local _, replaced_lost, is_void, replaced = floor_of(stream, records, group, info, recorded)
+  if is_void then said, gone, skipped = false, false, false end
   local moved, as_it_is = set_back(stream, records, of, info)
   if moved ~= '' then of = as_it_is end
   local put_back, lost, unlisted = put_back_vanished(
@@ -71,7 +75,7 @@ local function look(stream, records, due, leases, pending, trail, said, gone, sk
     noted_fields[pending] = nil
     said, gone = unpack(redis.call('HMGET', records, 'known ' .. group, 'gone ' .. group))
   end
-  lost = lost + note_deleted(stream, records, of, info)
+  lost = lost + replaced_lost + note_deleted(stream, records, of, info)
   local former = said and known_in(said)
   local is_listed = former and math.abs(now - former.at) < least_ms and given_since(former, of) >= 0
   local list = not is_listed and read_pending(stream, leases, group, of, now) or nil
@@ -91,16 +95,17 @@ local function look(stream, records, due, leases, pending, trail, said, gone, sk
   if of['entries-read'] then
     redis.call(to_position('SETID', stream, group, of['last-delivered-id'], of['entries-read']))
   end
-  return {lost, unfinished, is_full, info['length'], put_back, moved, trail, unlisted}
+  return {lost, unfinished, is_full, info['length'], put_back, moved, trail, unlisted, replaced}
 end
 
 for i = 1, #KEYS, 5 do
   if groups_seen + listed / 5 >= most_seen then break end
   local stream, records, due, leases, pending = unpack(KEYS, i, i + 4)
-  local used, trail, said, gone, taken, skipped = unpack(redis.call('HMGET', records, 'used ' .. group,
-    'trail ' .. group, 'known ' .. group, 'gone ' .. group, 'taken ' .. group, 'skipped ' .. group))
-  local answer = is_recent_record(used) and {0, -1, 0, -1, 0, '', trail or '', 0}
-    or look(stream, records, due, leases, pending, trail or '', said, gone, skipped)
+  local used, floor, trail, said, gone, taken, skipped = unpack(redis.call('HMGET', records, 'used ' .. group,
+    'floor ' .. group, 'trail ' .. group, 'known ' .. group, 'gone ' .. group, 'taken ' .. group,
+    'skipped ' .. group))
+  local answer = is_recent_record(used) and {0, -1, 0, -1, 0, '', trail or '', 0, ''}
+    or look(stream, records, due, leases, pending, floor, trail or '', said, gone, skipped)
   answer[#answer + 1] = last_given_up(taken, consumer)
   answers[#answers + 1] = answer
 end

@@ -27,7 +27,7 @@ local function make_ready(group)
   end
   local info, read = facts(redis.call('XINFO', 'STREAM', stream)), nil
   local recorded = redis.call('HGET', records, 'floor ' .. group)
-  local from = floor_of(records, group, info)
+  local from = floor_of(stream, records, group, info)
   if from == '0' and recorded then read = info['entries-added'] - info['length']
   elseif from == '0' then from, read = info['last-generated-id'], info['entries-added'] end
   return (make_again(stream, records, group, from, read))

@@ -1,21 +1,21 @@
 -- Where a deleted group starts again, and how many entries it lost.
 --
--- A floor does not count if the stream was deleted after it was recorded: then fewer entries were ever
--- added than at that time, or the last id lies before the floor; and the entries that were unfinished then
--- count as lost. Answers where, how many, and whether the records were void; a caller that has read the
+-- A floor does not count if the stream was deleted or replaced after it was recorded: then fewer entries were
+-- ever added than at that time, or the last id lies before the floor; and of the entries that were unfinished
+-- then, those count as lost that the stream does not have: see `replaced`. Answers where, how many, whether
+-- the records were void, and of an older copy what `forget_replaced` answers; a caller that has read the
 -- floor gives it.
 
--- include: group_fields
 -- include: ids
-local function floor_of(records, group, info, recorded)
+-- include: replaced
+local function floor_of(stream, records, group, info, recorded)
   if recorded == nil then recorded = redis.call('HGET', records, 'floor ' .. group) end
-  if not recorded then return '0', 0, false end
+  if not recorded then return '0', 0, false, '' end
   local id, added_then, unfinished = string.match(recorded, '^(%S+) (%d+) (%d+)$')
   local is_as_then = info and info['entries-added'] >= tonumber(added_then)
   if is_as_then and not before(info['last-generated-id'], id) then
-    return id == '0-0' and '0' or id, 0, false
+    return id == '0-0' and '0' or id, 0, false, ''
   end
-  forget_group(records, group, 'deleted')
-  if unfinished ~= '0' then redis.call('HINCRBY', records, 'lost ' .. group, unfinished) end
-  return '0', tonumber(unfinished), true
+  local lost, replaced = forget_replaced(stream, records, group, info, id, tonumber(unfinished))
+  return '0', lost, true, replaced
 end

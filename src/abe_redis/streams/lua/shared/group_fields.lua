@@ -25,6 +25,7 @@ local group_fields = {
   ['put back'] = '', -- a number that only grows, by which an owner notices that it did
   ['read'] = 'moved made deleted',
   ['reclaimed'] = 'moved made', -- what others took of a deleted stream, its former holder has not lost
+  ['replaced'] = 'moved made deleted', -- between which ids all that is gone is counted: see `replaced`
   ['skipped'] = 'moved made deleted',
   ['taken'] = '', -- what workers have yet to let go of, because of this change too
   ['trail'] = '', -- by which a worker notices that Redis came back with older data

@@ -1,17 +1,21 @@
 -- Counts an entry as lost that its stream no longer has and that the group has not finished.
 --
--- The losses of a deleted stream are counted from its records: see `floor`. A stream that was made again
--- since has lost no entry yet.
+-- The losses of a deleted stream, and of one that somebody replaced, are counted from its records: see
+-- `replaced`. A stream that was made again since has lost no entry yet.
 
 -- An entry that leaves the pending list with that is noted: it is counted once. With `-` before its id it had
 -- left the list before the pending entries were last listed.
 
 -- include: facts
+-- include: ids
 local most_gone = 200
 
 -- Whether an entry was counted already.
 local function is_counted(records, group, id)
-  local noted = ' ' .. (redis.call('HGET', records, 'gone ' .. group) or '')
+  local noted, replaced = unpack(redis.call('HMGET', records, 'gone ' .. group, 'replaced ' .. group))
+  local from, upto = string.match(replaced or '', '^(%S+) (%S+)$')
+  if from and before(from, id) and not before(upto, id) then return true end
+  noted = ' ' .. (noted or '')
   local now, before_list = ' ' .. id .. ' ', ' -' .. id .. ' '
   return (string.find(noted, now, 1, true) or string.find(noted, before_list, 1, true)) ~= nil
 end
