@@ -152,9 +152,10 @@ async def replay(
             redis, _REPLAY, [stream, names.records(stream)], step, *bounds
         )
         total += replayed
-        bounds, upto = [bound], reached and reached.decode()
+        bounds = [bound]
+        upto = None if reached is None or reached.decode() == ids.LAST else reached.decode()
         on_page(total, upto)
-        if upto is None or upto == ids.LAST:
+        if upto is None:
             return total
         start = f"({upto}"
 
