@@ -1,8 +1,7 @@
 """One consumer of a group: its interface for callers, and the loop that reads for them.
 
-One task reads: it discovers streams, renews leases and reads new events, all in turn, so that no two of its
-steps can race. The caller of `next` only takes from the buffer that the task fills. A
-second task, the ack batcher's, acks what the caller has finished, since a read may take long.
+One task reads: it discovers streams, renews leases and reads new events in turn, so that no two steps race.
+The caller of `next` takes from the buffer. A second task acks what is finished, since a read may take long.
 """
 
 import asyncio
