@@ -95,10 +95,9 @@ async def test_an_idle_worker_does_not_wait_for_a_redis_that_does_not_answer(
         raise AssertionError
 
     def refuse(words: Sequence[bytes]) -> bytes | None:
-        if not counts_a_delivery(words):
-            return None
-        asked.set()
-        return HANG_UP
+        if counts_a_delivery(words):
+            asked.set()
+        return HANG_UP if asked.is_set() else None
 
     async def is_asked() -> bool:
         return asked.is_set() or proxy.held_up > 0
@@ -107,7 +106,7 @@ async def test_an_idle_worker_does_not_wait_for_a_redis_that_does_not_answer(
         if is_away:
             proxy.refusal = refuse
         else:
-            proxy.holds_up = counts_a_delivery
+            proxy.holds_up = lambda words: proxy.held_up > 0 or counts_a_delivery(words)
         backend = make_backend(redis_url=f"redis://127.0.0.1:{proxy.port}/0")
         worker = EventWorker(backend, handle, ordered=ordered, drain_seconds=10 * PATIENCE)
         async with anyio.create_task_group() as tasks:
@@ -115,14 +114,11 @@ async def test_an_idle_worker_does_not_wait_for_a_redis_that_does_not_answer(
             await until(is_asked)
             await worker.shutdown()
             tasks.cancel_scope.deadline = anyio.current_time() + PATIENCE
-        assert not tasks.cancel_scope.cancelled_caught
+        assert not tasks.cancel_scope.cancel_called, "it waited for handlers"
         proxy.let_go.set()
         await backend.close()
     assert "Handlers did not end" not in caplog.text
     assert worker.given_back == 0
-    if is_away:  # else its lease has to end
-        async with first.consume_ordered() if ordered else first.consume() as events:
-            assert (await take_one(events)).deliveries == 2
 
 
 async def test_a_worker_without_time_for_handlers_says_nothing_of_them_where_none_is_at_work(
