@@ -8,7 +8,7 @@ from typing import Any
 import anyio
 import pytest
 
-from abe_redis.errors import OutboxFullError
+from abe_redis.errors import OutboxError, OutboxFullError
 from abe_redis.events.published import Published
 from abe_redis.publishing import outbox_file
 from abe_redis.publishing.outbox_file import OutboxFile
@@ -37,14 +37,14 @@ def commits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return ended
 
 
-async def burst(queue: Any, payload: dict[str, Any]) -> list[Published | OutboxFullError]:
+async def burst(queue: Any, payload: dict[str, Any]) -> list[Published | OutboxError]:
     """Publish many events at once; what became of each, in their order."""
-    found: dict[int, Published | OutboxFullError] = {}
+    found: dict[int, Published | OutboxError] = {}
 
     async def publish(number: int) -> None:
         try:
             found[number] = await queue.publish_event("slack_events", payload | {"n": number})
-        except OutboxFullError as error:
+        except OutboxError as error:  # full, or its time was over on a busy machine
             found[number] = error
 
     async with anyio.create_task_group() as tasks:
@@ -74,7 +74,8 @@ async def test_what_does_not_fit_in_a_burst_alone_is_refused(
     own_server.stop()
     became = await burst(queue, {"text": "x" * 4000})
     kept = [one for one in became if isinstance(one, Published)]
-    assert 0 < len(kept) < BURST
+    assert kept
+    assert any(isinstance(one, OutboxFullError) for one in became)
     assert (await queue.outbox_size()).waiting == len(kept)
     own_server.start()
     await until(lambda: emptied(queue))
