@@ -11,6 +11,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 SYNCED := .venv/.synced
 BEHIND_OTHERS := tests/integration tests/hosts
+TOPOLOGIES := sentinels cluster
 # Tools that only releases need, as locked, in an environment that is made for the call.
 RELEASE_TOOL := sh scripts/bootstrap run --quiet --isolated --locked --only-group release
 # What users can get by any extra.
@@ -48,8 +49,8 @@ mutants: $(SYNCED) ## small faults in the engine, each of which a test must noti
 	.venv/bin/python -m tests.mutation $(ARGS)
 
 test-topologies: $(SYNCED) ## integration and host tests behind Sentinels, and in a cluster
-	.venv/bin/python -m pytest $(BEHIND_OTHERS) -n auto --dist worksteal --topology sentinels $(ARGS)
-	.venv/bin/python -m pytest $(BEHIND_OTHERS) -n auto --dist worksteal --topology cluster $(ARGS)
+	set -e; for one in $(TOPOLOGIES); do \
+		.venv/bin/python -m pytest $(BEHIND_OTHERS) -n auto --dist worksteal --topology $$one $(ARGS); done
 
 chaos: $(SYNCED) ## break everything at random and count what is lost, in about two minutes
 	.venv/bin/python -m tests.chaos $(ARGS)
