@@ -151,7 +151,7 @@ async def test_it_waits_for_no_process_that_stands_still(
         monkeypatch.setattr(outbox_elsewhere, "PATIENCE_SECONDS", 0.1)
 
         async def has_come() -> bool:
-            return numbers(own_server) == [3]
+            return numbers(own_server) == [3] and (await queue.outbox_size()).waiting == 3
 
         await until(has_come)
         assert not (await queue.publish_event("slack_events", {"n": 4})).is_kept
