@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 
 import anyio
 from redis.asyncio import Redis
-from redis.exceptions import ResponseError
 
 from abe_redis.errors import AbeRedisError
 from abe_redis.operations.scope import Scope
+from abe_redis.operations.signs_of_life import workers_there
 from abe_redis.runtime import clock
 from abe_redis.runtime.plurals import named
 from abe_redis.schemas.stats import is_agent, is_person
@@ -53,19 +53,9 @@ async def _silent(scope: Scope, redis: Redis, stream: str, group: str, until: fl
         return left
     left -= await ended_in(redis, group, stream)
     left = {name for name in left if not (is_agent(name) or is_person(name))}
-    workers = await _workers(scope, redis, stream, group)
+    workers = await workers_there(scope, redis, stream, group)
     alive, silent_until = {name for name in left if workers.get(name, True)}, clock.now() + SILENT_SECONDS
     while left and clock.now() < (until if left & alive else min(until, silent_until)):
         await anyio.sleep(_EVERY_SECONDS)
         left &= await given_up.unconfirmed(redis, stream, group)
     return left & alive
-
-
-async def _workers(scope: Scope, redis: Redis, stream: str, group: str) -> dict[str, bool]:
-    """As `Scope.workers`; none yet in a group that was just made, or that somebody has destroyed."""
-    try:
-        return await scope.workers(redis, stream, group)
-    except ResponseError as error:
-        if not str(error).startswith("NOGROUP"):
-            raise
-        return {}

@@ -93,12 +93,17 @@ async def _heard(
     until = clock.now() + seconds
     while clock.now() < until:
         await anyio.sleep(_EVERY_SECONDS)
-        try:
-            workers = await scope.workers(redis, stream, group)
-        except ResponseError as error:
-            if not str(error).startswith("NOGROUP"):
-                raise
-            continue  # somebody destroyed it: a live worker makes it again
+        workers = await workers_there(scope, redis, stream, group)  # a live one makes a destroyed group again
         if alive := [name for name, is_alive in workers.items() if is_alive and not is_person(name)]:
             return alive
     return []
+
+
+async def workers_there(scope: Scope, redis: Redis, stream: str, group: str) -> dict[str, bool]:
+    """As `Scope.workers`; none yet in a group that was just made, or that somebody has destroyed."""
+    try:
+        return await scope.workers(redis, stream, group)
+    except ResponseError as error:
+        if not str(error).startswith("NOGROUP"):
+            raise
+        return {}
