@@ -76,8 +76,7 @@ class GroupConsumer(ABC):
         self._waiting = False  # whether a caller waits for an event
         self._asking: anyio.CancelScope | None = None  # in which Redis is asked about a prefetched event
         self._draining = False  # true while handlers run but no more events are fetched
-        self._wanted = asyncio.Event()
-        self._arrived = asyncio.Event()
+        self._wanted, self._arrived = asyncio.Event(), asyncio.Event()
         self._handler_ended = asyncio.Event()
         self._life = Lifecycle(
             *(group, name),
@@ -118,17 +117,18 @@ class GroupConsumer(ABC):
                 f"leftovers of {self.name}": self._ack_batcher.run_leftovers,
             }
         )
-        if (held := self.get_nowait()) is not None:
-            return held
         self._waiting = True
         try:
             while not self._closed and not self._draining:
                 if self._life.error is not None:
                     raise self._life.error
                 self._arrived.clear()
-                with anyio.CancelScope() as self._asking:
-                    if (held := await self._take_from_buffer()) is not None:
-                        return held
+                held = self.get_nowait()
+                if held is None and self._in_flight.buffer:
+                    with anyio.CancelScope() as self._asking:
+                        held = await self._take_from_buffer()
+                if held is not None:
+                    return held
                 self._wanted.set()
                 await self._arrived.wait()
         finally:
