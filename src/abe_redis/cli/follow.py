@@ -11,6 +11,7 @@ from abe_redis.operations.topics import MOST_NAMED
 from abe_redis.runtime.plurals import first_of
 from abe_redis.runtime.shell import command
 from abe_redis.schemas import MAX_COUNT, MAX_WAIT_SECONDS
+from abe_redis.streams import ids
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,12 +67,13 @@ async def follow(
     with suppress(*(() if let_in else (RedisUnavailableError, CredentialsRefusedError))):
         await _say_what_is_not_followed(operations, stream)
     if start is None:
-        if count:
+        latest = await operations.peek(stream=stream, count=1)
+        start = latest.events[0].id if latest.events else "0-0"
+        if count:  # what has come since is among the newest
             newest = await operations.peek(stream=stream, count=count, max_chars=None, **asked)
             for event in reversed(newest.events):
                 show(event)
-        latest = await operations.peek(stream=stream, count=1)
-        start = latest.events[0].id if latest.events else "0-0"
+            start = max([start, *(event.id for event in newest.events)], key=ids.order)
     reported = False
     while True:
         try:

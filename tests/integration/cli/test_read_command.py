@@ -3,14 +3,20 @@
 import json
 import os
 import signal
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+import anyio
 import pytest
 
+from abe_redis import Operations
+from abe_redis.cli.follow import follow as read_on
 from abe_redis.sanitize.untrusted import clean
 from tests.hosts import forking
 from tests.hosts.processes import Child
 from tests.integration.cli.command_runs import answer, at, run
+from tests.integration.conftest import MakeBackend, until
 
 __all__ = ["at"]
 
@@ -22,6 +28,37 @@ def test_reading_on_and_on(tmp_path: Path) -> None:
     child = Child(command, cwd=tmp_path, variables=os.environ, stderr=tmp_path / "stderr")
     with child:
         follow(child)
+
+
+async def test_what_comes_while_it_begins_is_shown_too(
+    make_backend: MakeBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend, shown, asked = make_backend(), list[int](), 0
+    peek = Operations.peek
+
+    async def publish_behind(self: Operations, **more: Any) -> Any:
+        nonlocal asked
+        found = await peek(self, **more)
+        asked += 1
+        if asked <= 2:
+            await backend.publish("slack_events", {"n": asked})
+        return found
+
+    def show(event: Any) -> None:
+        shown.append(event.payload["n"])
+
+    async def are_all_shown() -> bool:
+        return len(shown) >= 3
+
+    monkeypatch.setattr(Operations, "peek", publish_behind)
+    await backend.publish("slack_events", {"n": 0})
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(
+            partial(read_on, Operations(backend, origin="cli"), show, stream=None, count=10, start=None)
+        )
+        await until(are_all_shown)
+        tasks.cancel_scope.cancel()
+    assert shown == [0, 1, 2]
 
 
 def follow(child: Child) -> None:
