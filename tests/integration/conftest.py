@@ -1,6 +1,7 @@
 """Back ends on a real server, and ways to wait for what they do."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack
 from typing import Any, Protocol
 
@@ -10,6 +11,7 @@ from redis.asyncio import Redis
 
 from abe_redis import Event, EventStream, RedisMessageQueueBackend, Settings
 from abe_redis.client.connections import Connections
+from abe_redis.streams import names
 from tests.integration.agents import Ask, asking, server
 from tests.patience import PATIENCE, pause
 
@@ -82,6 +84,37 @@ async def log_says(caplog: pytest.LogCaptureFixture, words: str) -> bool:
 async def pending(redis: Redis, stream: str, group: str = "default") -> int:
     summary: Any = await redis.xpending(stream, group)
     return int(summary["pending"])
+
+
+async def lease_for_long(redis: Redis, stream: str, by: str, *, group: str = "default") -> None:
+    """Record that the leases of a consumer last for longer than the test."""
+    record = f"3600000 {time.time() * 1000:.0f}"
+    await redis.hset(names.leases(stream, group), by, record)
+
+
+async def take_away(
+    redis: Redis, stream: str, ids: Iterable[Any], by: str, *, group: str = "default"
+) -> None:
+    """Give events by hand to another consumer, who keeps them for longer than the test."""
+    await lease_for_long(redis, stream, by, group=group)
+    await redis.xclaim(stream, group, by, 0, [*ids], justid=True)
+
+
+async def until_renewed(redis: Redis, stream: str, times: int, *, group: str = "default") -> None:
+    """Wait until the lease of each event that a consumer has was renewed so often: its idle time falls."""
+    idle, renewals = dict[bytes, int](), dict[bytes, int]()
+
+    async def are_renewed() -> bool:
+        rows: Any = await redis.xpending_range(stream, group, "-", "+", 1000)
+        # What was put back waits under a name that stands for nobody, and nobody renews it.
+        held = [row for row in rows if not row["consumer"].startswith(b"abe:")]
+        now = {row["message_id"]: row["time_since_delivered"] for row in held}
+        for entry_id, ms in now.items():
+            renewals[entry_id] = renewals.get(entry_id, 0) + (ms < idle.get(entry_id, 0))
+        idle.update(now)
+        return bool(now) and all(renewals[entry_id] >= times for entry_id in now)
+
+    await until(are_renewed)
 
 
 @pytest.fixture

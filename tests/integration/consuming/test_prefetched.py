@@ -1,6 +1,7 @@
 """What a member of a group has leased ahead, and what happens to it when something comes between."""
 
 import asyncio
+import math
 import time
 from typing import Any
 
@@ -10,14 +11,22 @@ from redis.asyncio import Redis
 
 from abe_redis import Event, EventStream, RedisMessageQueueBackend, Settings
 from abe_redis.client.connections import Connections
+from abe_redis.consuming import prefetch
 from abe_redis.consuming.consumer import Consumer
 from abe_redis.operations.groups import Groups
 from abe_redis.operations.scope import Scope
 from abe_redis.streams.patterns import Patterns
-from tests.integration.conftest import MakeBackend, take, take_one, until
+from tests.integration.conftest import MakeBackend, take, take_away, take_one, until
 from tests.integration.consuming.leased_ahead import HOUR_MS, STREAM, ids_behind, lease_ahead
 from tests.patience import PATIENCE
 from tests.servers import Server
+
+
+@pytest.fixture(autouse=True)
+def _quick_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However busy the machine is, a consumer leases ahead, and gives nothing back for want of time."""
+    monkeypatch.setattr(prefetch, "FAST_SECONDS", math.inf)
+    monkeypatch.setattr(prefetch, "SLOW_SECONDS", math.inf)
 
 
 async def consumers_idle(redis: Redis) -> bool:
@@ -44,7 +53,7 @@ async def test_an_event_that_another_took_meanwhile_is_not_delivered(
 ) -> None:
     backend = make_backend(redis_stream_lease_seconds=2)
     events, _, ahead = await lease_ahead(backend, redis)
-    await redis.xclaim(STREAM, "default", "other", 0, ahead, justid=True)
+    await take_away(redis, STREAM, ahead, "other")
     time.sleep(1.2)  # noqa: ASYNC251 - as above
     event = await take_one(events)
     assert event.id not in ahead

@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 from abe_redis import Event, EventWorker, RedisMessageQueueBackend, Settings
 from abe_redis.errors import RedisRefusedError
 from abe_redis.worker import failure_log
-from tests.integration.conftest import MakeBackend, pending, until
+from tests.integration.conftest import MakeBackend, pending, take_away, until
 from tests.integration.worker.leaky_worker import (
     DEAD,
     STREAM,
@@ -243,7 +243,7 @@ async def test_a_leak_beside_a_lost_lease_does_not_end_the_worker(
     async with at_work(worker):
         await started.wait()
         (row,) = await redis.xpending_range(STREAM, "default", "-", "+", 1)
-        await redis.xclaim(STREAM, "default", "thief", 0, [row["message_id"]])
+        await take_away(redis, STREAM, [row["message_id"]], "thief")
         await publish(backend, 2)
         await until(lambda: _is(lambda: ended == [2]))
     assert worker.failed == 0

@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 from abe_redis import Backoff, Bury, Drop, Event, EventWorker, RedisMessageQueueBackend, Retry
 from abe_redis.observability.hooks import EndOfHandling, Observer, observed
 from abe_redis.runtime.exception_groups import equal_failures_as_one
-from tests.integration.conftest import MakeBackend, take_one, until
+from tests.integration.conftest import MakeBackend, take_away, take_one, until
 from tests.patience import PATIENCE
 
 LOGGER = "abe_redis.worker.event_worker"
@@ -95,7 +95,7 @@ async def test_a_lost_event_is_not_a_failure(
     decided: list[Exception] = []
 
     async def handle(event: Event) -> None:
-        await redis.xclaim("slack_events", "default", "thief", 0, [event.id])
+        await take_away(redis, "slack_events", [event.id], "thief")
         try:
             await anyio.sleep_forever()
         except anyio.get_cancelled_exc_class() as error:

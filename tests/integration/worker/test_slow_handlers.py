@@ -15,22 +15,29 @@ from abe_redis import (
     Settings,
 )
 from abe_redis.sanitize.exceptions import describe
-from tests.integration.conftest import MakeBackend, until
+from tests.integration.conftest import MakeBackend, take_away, until, until_renewed
 from tests.integration.worker.worker_at_work import at_work, letters, nothing_pending, publish
 from tests.patience import PATIENCE
 from tests.servers import Server
 
 
 async def test_a_slow_handler_runs_once(make_backend: MakeBackend, redis: Redis) -> None:
-    backends = [make_backend(redis_stream_lease_seconds=4) for _ in range(2)]
+    backends = [make_backend(redis_stream_lease_seconds=6) for _ in range(2)]
     calls: list[int] = []
+    may_end = anyio.Event()
 
     async def handle(event: Event) -> None:
         calls.append(event.deliveries)
-        await anyio.sleep(5)
+        await may_end.wait()
+
+    async def has_begun() -> bool:
+        return bool(calls)
 
     await publish(backends[0], 1)
     async with at_work(*(EventWorker(backend, handle) for backend in backends)):
+        await until(has_begun)
+        await until_renewed(redis, "slack_events", 3)  # its first lease would be over
+        may_end.set()
         await until(nothing_pending(redis))
     assert calls == [1]
 
@@ -52,7 +59,7 @@ async def test_a_handler_that_lost_its_lease_is_cancelled(make_backend: MakeBack
     await publish(backend, 1)
     async with at_work(EventWorker(backend, handle)):
         await started.wait()
-        await redis.xclaim("slack_events", "default", "thief", 0, [ids[0]])
+        await take_away(redis, "slack_events", [ids[0]], "thief")
         with anyio.fail_after(PATIENCE):
             await cancelled.wait()
     rows: Any = await redis.xpending_range("slack_events", "default", "-", "+", 10)
