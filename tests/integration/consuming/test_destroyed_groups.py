@@ -10,7 +10,7 @@ from redis.exceptions import ResponseError
 
 from abe_redis import Event, EventWorker, Retry
 from abe_redis.streams import names
-from tests.integration.conftest import MakeBackend, until
+from tests.integration.conftest import MakeBackend, until, until_renewed
 from tests.integration.consuming.foreign_hands import (
     KINDS,
     STREAM,
@@ -44,7 +44,7 @@ async def test_a_destroyed_group_starts_nothing_that_is_at_work(
     make_backend: MakeBackend, redis: Redis, ordered: bool, recorded: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     handlers = Handlers()
-    backends = [make_backend(redis_stream_lease_seconds=3) for _ in range(2)]
+    backends = [make_backend(redis_stream_lease_seconds=6) for _ in range(2)]
     workers = [EventWorker(one, handlers, concurrency=3, ordered=ordered) for one in backends]
     await publish(backends[0], *range(8))
     at_first = 3 if ordered else 6  # a stream has one owner
@@ -52,13 +52,19 @@ async def test_a_destroyed_group_starts_nothing_that_is_at_work(
     async def all_are_done(count: int) -> bool:
         return set(handlers.done) == set(range(count))
 
+    async def is_put_back() -> bool:
+        with suppress(ResponseError):  # nobody has made the group again
+            return len(await pending(redis)) >= at_first
+        return False
+
     async with working(*workers):
         await until_at_work(handlers, at_first)
         if recorded:
             await until_recorded(redis)
         await redis.xgroup_destroy(STREAM, "default")
         await publish(backends[0], *range(8, 12))
-        await anyio.sleep(4)  # longer than a lease
+        await until(is_put_back)
+        await until_renewed(redis, STREAM, 3)  # the leases of before would be over
         assert max(handlers.most_at_work.values()) == 1
         assert handlers.cancelled == {}
         assert sum(handlers.at_work.values()) == at_first
@@ -94,7 +100,7 @@ async def test_what_a_destroyed_group_had_finished_behind_a_slow_handler_is_not_
     """The group had finished nothing up to a point behind what the slow handler has."""
     slow, quick = Handlers(), Handlers()
     quick.may_end.set()
-    backend = make_backend(redis_stream_lease_seconds=1)
+    backend = make_backend(redis_stream_lease_seconds=6)
 
     async def handle(event: Event) -> None:
         await (slow if event["n"] == 0 else quick)(event)
@@ -112,7 +118,7 @@ async def test_what_a_destroyed_group_had_finished_behind_a_slow_handler_is_not_
         count += 1
         await publish(backend, count)
         await until(only_one_is_pending)
-        await anyio.sleep(2)  # longer than a lease
+        await until_renewed(redis, STREAM, 3)  # the lease of before would be over
         assert (slow.started, slow.cancelled) == ({0: 1}, {})
         slow.may_end.set()
         await until(lambda: is_finished(redis))
@@ -161,7 +167,7 @@ async def test_an_event_postponed_when_the_group_was_destroyed_robs_nobody(
         await handlers(event)
 
     def worker() -> EventWorker:
-        backend = make_backend(redis_stream_lease_seconds=4)
+        backend = make_backend(redis_stream_lease_seconds=6)
         return EventWorker(backend, handle, concurrency=2, policy=lambda *_: Retry(3))
 
     publisher = make_backend()
@@ -174,7 +180,8 @@ async def test_an_event_postponed_when_the_group_was_destroyed_robs_nobody(
         await pipeline.execute()
         await publish(publisher, 2)  # wakes who waits
         await until_at_work(handlers, 2)
-        await anyio.sleep(5)
+        # After its old time, and when the leases of before would be over.
+        await until_renewed(redis, STREAM, 3)
         assert handlers.started == {1: 1, 2: 1}
         assert handlers.cancelled == {}
         handlers.may_end.set()

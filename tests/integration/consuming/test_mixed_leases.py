@@ -134,7 +134,8 @@ async def test_ordered_workers_of_different_leases_share_the_streams_and_rob_nob
         if not patient:
             patient.append(event._holder.name)  # type: ignore[union-attr]
         try:
-            await gate.wait()
+            if event.stream == streams[0]:  # the others may change their owner, whoever finds them first
+                await gate.wait()
         except anyio.get_cancelled_exc_class():
             if event._holder.name == patient[0]:  # type: ignore[union-attr]
                 cancelled.append(event.stream)

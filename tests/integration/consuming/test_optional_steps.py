@@ -36,7 +36,7 @@ async def test_refused_upkeep_never_ends_reading(
     await send("ACL", "SETUSER", "worker", *rules)
     await redis.xgroup_create(TOPIC, "default", "0", mkstream=True)
     publisher = make_backend()
-    worker = make_backend(redis_username="worker", redis_password="secret", redis_stream_lease_seconds=1)
+    worker = make_backend(redis_username="worker", redis_password="secret", redis_stream_lease_seconds=6)
     events: Any = worker.consume_ordered() if ordered else worker.consume()
     async with events:
         for number in range(5):

@@ -15,7 +15,7 @@ from abe_redis import Event, EventWorker, Retry
 from abe_redis.runtime import clock
 from tests.hosts import forking
 from tests.hosts.processes import Child
-from tests.integration.conftest import MakeBackend, until
+from tests.integration.conftest import MakeBackend, until, until_renewed
 from tests.integration.consuming.foreign_hands import (
     KINDS,
     STREAM,
@@ -39,7 +39,7 @@ async def test_a_removed_consumer_keeps_what_it_has(
     make_backend: MakeBackend, redis: Redis, ordered: bool
 ) -> None:
     handlers = Handlers()
-    backends = [make_backend(redis_stream_lease_seconds=3) for _ in range(2)]
+    backends = [make_backend(redis_stream_lease_seconds=6) for _ in range(2)]
     workers = [EventWorker(one, handlers, concurrency=3, ordered=ordered) for one in backends]
     await publish(backends[0], *range(12))
     async with working(*workers):
@@ -51,7 +51,7 @@ async def test_a_removed_consumer_keeps_what_it_has(
 
         await until(is_put_back)
         assert {row["times_delivered"] for row in (await pending(redis)).values()} <= {0, 1}
-        await anyio.sleep(4)  # longer than a lease
+        await until_renewed(redis, STREAM, 3)  # the leases of before would be over
         assert handlers.cancelled == {}
         assert max(handlers.most_at_work.values()) == 1
         handlers.may_end.set()
@@ -213,7 +213,7 @@ async def test_an_event_whose_worker_lost_the_stream_and_then_its_consumer_is_de
     make_backend: MakeBackend, redis: Redis
 ) -> None:
     handlers = Handlers()
-    backend = make_backend(redis_stream_lease_seconds=1.5)
+    backend = make_backend(redis_stream_lease_seconds=4)
     await publish(backend, 1)
     async with working(EventWorker(backend, handlers, ordered=True)):
         await until_at_work(handlers, 1)

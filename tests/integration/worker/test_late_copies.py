@@ -112,7 +112,7 @@ async def stays_finished(redis: Redis) -> None:
 
 @pytest.mark.promise("A copy that finds the event otherwise than its sender had it changes nothing")
 @KINDS
-@pytest.mark.parametrize(("says", "lease"), [(renews, 3), (starts, LONG)])
+@pytest.mark.parametrize(("says", "lease"), [(renews, 6), (starts, LONG)])
 async def test_a_late_renewal_or_count_of_a_start_brings_nothing_back_that_was_finished(
     make_backend: MakeBackend,
     redis: Redis,
@@ -213,7 +213,7 @@ async def test_a_late_renewal_leaves_to_others_what_its_worker_gave_back(
     await know_scripts(redis)
     async with RefusingProxy(server.port) as proxy:
         late = Late(proxy, lambda words: renews(words) and handler.at_work > 0)
-        backend = make_backend(redis_url=f"redis://127.0.0.1:{proxy.port}/0", redis_stream_lease_seconds=3)
+        backend = make_backend(redis_url=f"redis://127.0.0.1:{proxy.port}/0", redis_stream_lease_seconds=6)
         worker = EventWorker(backend, handler, ordered=ordered, drain_seconds=0)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(worker.run)
@@ -237,7 +237,7 @@ async def test_a_late_renewal_brings_nothing_back_that_others_finished(
     await know_scripts(redis)
     async with RefusingProxy(server.port) as proxy:
         late = Late(proxy, lambda words: renews(words) and handler.at_work > 0)
-        backend = make_backend(redis_url=f"redis://127.0.0.1:{proxy.port}/0", redis_stream_lease_seconds=3)
+        backend = make_backend(redis_url=f"redis://127.0.0.1:{proxy.port}/0", redis_stream_lease_seconds=6)
         worker = EventWorker(backend, handler, ordered=ordered, drain_seconds=0)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(worker.run)

@@ -11,7 +11,7 @@ from abe_redis.streams import owners
 from tests.integration.conftest import MakeBackend, until
 
 STREAMS = [f"slack:{number}" for number in range(48)]
-LEASE_SECONDS = 3.0
+LEASE_SECONDS = 5.0
 
 
 @pytest.mark.parametrize("step", ["load_claimed", "load_abandoned"])
@@ -50,7 +50,7 @@ async def test_leases_do_not_end_while_many_streams_are_taken_over(
         await until(all_done)
         if not slow:
             slow = True
-            await anyio.sleep(2 * LEASE_SECONDS)
+            await anyio.sleep(1.5 * LEASE_SECONDS)
         await worker.shutdown()
     assert sorted(done) == sorted(STREAMS)
     assert "does not own" not in caplog.text

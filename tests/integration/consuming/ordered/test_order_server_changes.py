@@ -103,13 +103,15 @@ async def test_when_redis_is_away_for_long_handlers_are_cancelled(
     await publish(backend, "AB", 1, 2)
     async with at_work(worker(backend, log)):
         await until_true(lambda: log.began["A"] and len(log.ended["B"]) == 2)
+        before = len(log.cancelled)  # a busy machine may have stood still for as long
         own_server.freeze()
         try:
-            await until_true(lambda: log.cancelled == [1])
+            await until_true(lambda: len(log.cancelled) > before)
         finally:
             own_server.thaw()
         log.gates["A"].set()
         await log.all_ended("A", 2)
+    assert set(log.cancelled) == {1}
     assert log.ended["A"] == [1, 2]
 
 

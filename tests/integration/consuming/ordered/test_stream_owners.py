@@ -9,7 +9,7 @@ import pytest
 from redis.asyncio import Redis
 
 from abe_redis import Event
-from tests.integration.conftest import MakeBackend, pending, take_one
+from tests.integration.conftest import MakeBackend, pending, take_one, until_renewed
 from tests.integration.consuming.ordered.logged_workers import (
     TOPIC,
     Log,
@@ -72,7 +72,7 @@ async def test_workers_share_the_streams_when_they_come_and_when_they_go(
 
 @pytest.mark.promise("a worker joins: The others rebalance")
 async def test_a_handler_at_work_keeps_its_stream(make_backend: MakeBackend, redis: Redis) -> None:
-    first, second = (make_backend(redis_stream_lease_seconds=4) for _ in range(2))
+    first, second = (make_backend(redis_stream_lease_seconds=6) for _ in range(2))
     log = Log()
     log.gates["A"] = anyio.Event()
     await publish(first, "A", 1, 2)
@@ -80,7 +80,7 @@ async def test_a_handler_at_work_keeps_its_stream(make_backend: MakeBackend, red
         await until_true(lambda: log.began["A"])
         (owner,) = set((await owners(redis)).values())
         async with at_work(worker(second, log)):
-            await anyio.sleep(5)  # a lease and more
+            await until_renewed(redis, TOPIC, 3)  # the first lease would be over
             assert set((await owners(redis)).values()) == {owner}
             assert log.cancelled == []
             log.gates["A"].set()
@@ -92,16 +92,17 @@ async def test_a_handler_at_work_keeps_its_stream(make_backend: MakeBackend, red
 async def test_a_worker_that_lost_a_stream_is_cancelled_and_its_ack_refused(
     make_backend: MakeBackend, redis: Redis, caplog: pytest.LogCaptureFixture
 ) -> None:
-    backend, log = make_backend(redis_stream_lease_seconds=1), Log()
+    backend, log = make_backend(redis_stream_lease_seconds=3), Log()
     log.gates["A"] = anyio.Event()
     await publish(backend, "A", 1, 2)
     async with at_work(worker(backend, log)):
         await until_true(lambda: log.began["A"])
         key = "abe:owner:{slack_events}:default"
-        await redis.set(key, "somebody else", px=2000)
+        await redis.set(key, "somebody else", ex=3600)
         await until_true(lambda: log.cancelled == [1])
         assert "does not own 'slack_events' any more" in caplog.text
         assert log.began["A"] == [1], "nothing is handed out of a stream of somebody else's"
+        await redis.delete(key)
         log.gates["A"].set()
         await log.all_ended("A", 2)
     assert log.ended["A"] == [1, 2]
