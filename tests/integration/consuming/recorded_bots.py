@@ -36,11 +36,12 @@ class Bot:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        with anyio.fail_after(PATIENCE):
+        with anyio.fail_after(None) as scope:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._worker.run)
                 yield
                 await self._worker.shutdown()
+                scope.deadline = anyio.current_time() + PATIENCE
 
     async def publish(self, *numbers: int) -> None:
         for n in numbers:

@@ -10,6 +10,7 @@ from redis.asyncio import Redis
 
 from abe_redis import RedisMessageQueueBackend, Settings
 from abe_redis.client.connections import Connections
+from abe_redis.consuming import lifecycle
 from abe_redis.consuming.consumer import Consumer
 from abe_redis.errors import AbeRedisError, LeaseLostError, RedisRefusedError
 from abe_redis.streams.patterns import Patterns
@@ -118,9 +119,10 @@ async def test_a_bug_of_ours_is_told_to_who_waits(caplog: pytest.LogCaptureFixtu
 
 
 async def test_a_cancellation_that_is_lost_does_not_keep_it_from_ending(
-    backend: RedisMessageQueueBackend,
+    backend: RedisMessageQueueBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As in a library's time-out that ends at the same moment."""
+    monkeypatch.setattr(lifecycle, "CLOSE_SECONDS", 0.5)  # what is to let go of the events waits, too
     waiting = asyncio.Event()
     tasks: set[asyncio.Task[Any] | None] = set()
 

@@ -8,7 +8,10 @@ import pytest
 from redis.asyncio import Redis
 
 from abe_redis import Event, EventWorker
+from abe_redis.consuming import group_consumer
+from abe_redis.worker import handling_tasks
 from tests.integration.conftest import MakeBackend, pending, until
+from tests.patience import PATIENCE
 
 STREAM = "slack_events"
 KINDS = pytest.mark.parametrize("ordered", [False, True], ids=["plain", "ordered"])
@@ -54,9 +57,11 @@ async def test_nothing_is_finished_twice_when_the_backend_is_closed_under_its_wo
 
 @KINDS
 async def test_a_handler_that_ends_while_the_backend_is_closed_has_its_event_acked(
-    make_backend: MakeBackend, redis: Redis, ordered: bool
+    make_backend: MakeBackend, redis: Redis, ordered: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It was in the middle of what must not be cut short."""
+    monkeypatch.setattr(group_consumer, "CLOSE_SECONDS", PATIENCE)  # for which its end is waited
+    monkeypatch.setattr(handling_tasks, "LEAVE_SECONDS", PATIENCE)
     started, may_end = anyio.Event(), anyio.Event()
 
     async def handle(_: Event) -> None:

@@ -9,6 +9,7 @@ import pytest
 from redis.asyncio import Redis
 
 from abe_redis import Event, EventWorker, RedisMessageQueueBackend
+from abe_redis.worker import threads
 from abe_redis.worker.threads import current_slot
 from tests.integration.conftest import until
 from tests.integration.worker.test_overdue import GOES_ON, STANDS_STILL
@@ -56,8 +57,9 @@ async def test_at_the_end_functions_and_coroutines_are_told_apart(
 
 
 async def test_a_function_that_sees_the_end_gives_its_event_back_and_says_so(
-    backend: RedisMessageQueueBackend, caplog: pytest.LogCaptureFixture
+    backend: RedisMessageQueueBackend, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(threads, "_MOMENT_SECONDS", PATIENCE)
     begun = list[Event]()
 
     def handle(event: Event) -> None:

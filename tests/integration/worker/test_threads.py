@@ -12,6 +12,8 @@ import pytest
 from redis.asyncio import Redis
 
 from abe_redis import Backoff, Event, EventWorker, RedisMessageQueueBackend
+from abe_redis.consuming import group_consumer
+from abe_redis.worker import handling_tasks, threads
 from tests.integration.conftest import MakeBackend, until
 from tests.integration.worker.worker_at_work import at_work, nothing_pending, publish
 from tests.patience import PATIENCE
@@ -210,8 +212,12 @@ async def test_an_event_stays_under_its_lease_while_its_function_goes_on(
 
 @pytest.mark.parametrize("how", ["shutdown", "close"])
 async def test_a_function_that_ends_when_its_worker_does_gives_its_event_back(
-    make_backend: MakeBackend, redis: Redis, how: str
+    make_backend: MakeBackend, redis: Redis, how: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # It sees that soon, on a busy machine a bit later.
+    monkeypatch.setattr(threads, "_MOMENT_SECONDS", PATIENCE)
+    monkeypatch.setattr(group_consumer, "CLOSE_SECONDS", PATIENCE)
+    monkeypatch.setattr(handling_tasks, "LEAVE_SECONDS", PATIENCE)
     begun, is_over = threading.Event(), threading.Event()
 
     def handle(_: Event) -> None:
