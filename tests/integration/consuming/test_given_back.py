@@ -1,6 +1,7 @@
 """Nothing is lost in silence when somebody removes a consumer: not what it gave back, nor what is trimmed."""
 
 import logging
+import math
 from typing import Any
 
 import anyio
@@ -8,7 +9,7 @@ import pytest
 from redis.asyncio import Redis
 
 from abe_redis import Backoff, Event, EventWorker, Retry
-from abe_redis.consuming import group_consumer
+from abe_redis.consuming import group_consumer, prefetch
 from abe_redis.streams import names, release, renewal
 from tests.integration.conftest import MakeBackend, pending, take_one, until
 from tests.integration.consuming.foreign_hands import KINDS, STREAM, publish, working
@@ -190,8 +191,9 @@ async def test_a_postponed_event_counts_as_lost_when_it_is_trimmed_after_its_con
 
 
 async def test_a_prefetched_event_that_somebody_deletes_counts_as_lost_once(
-    make_backend: MakeBackend, redis: Redis
+    make_backend: MakeBackend, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(prefetch, "FAST_SECONDS", math.inf)  # so it leases ahead, however busy the machine is
     backend = make_backend(redis_stream_lease_seconds=0.5)
     await publish(backend, *range(40))
     async with backend.consume() as events:
