@@ -60,9 +60,15 @@ async def is_finished(streams: set[str]) -> bool:
 
 
 class Slow(Log):
-    """Has the handlers take longer than the publishers, so that much waits."""
+    """Has the handlers take longer than the publishers, and wait while the test looks at what waits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.go_on = anyio.Event()
+        self.go_on.set()
 
     async def __call__(self, event: Event) -> None:
+        await self.go_on.wait()
         await anyio.sleep(0.01)
         await super().__call__(event)
 
@@ -123,20 +129,24 @@ async def test_the_number_of_partitions_changes_in_order_as_the_page_says(
             await load.some()
             await follow(to_one)
             await workers_say_paused({TOPIC})
+        log.go_on = anyio.Event()
         await load.add(publisher, 40)
         publisher = make_backend(redis_stream_partitions=1)
         await load.add(publisher, 1)
         assert not await is_finished(partitions[old]), "the test shows nothing"
+        log.go_on.set()
         async with load.of(publisher):
             await load.some()
             await until(lambda: is_finished(partitions[old]))
             await follow(go_on_in_one)
             await follow(to_new)
             await workers_say_paused(partitions[new])
+        log.go_on = anyio.Event()
         await load.add(publisher, 40)
         publisher = make_backend(redis_stream_partitions=new)
         await load.add(publisher, 1)
         assert not await is_finished({TOPIC}), "the test shows nothing"
+        log.go_on.set()
         async with load.of(publisher):
             await load.some()
             await until(lambda: is_finished({TOPIC}))
