@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 
 from abe_redis import Event, EventWorker, RedisMessageQueueBackend
 from abe_redis.worker import handling_tasks, insistence
-from tests.integration.conftest import MakeBackend, until
+from tests.integration.conftest import MakeBackend, log_says, until
 from tests.integration.worker.worker_at_work import at_work, publish
 from tests.patience import PATIENCE
 
@@ -108,7 +108,7 @@ async def test_the_worker_ends_and_the_event_comes_again_after_its_lease(
     assert (
         "this worker no longer waits for it. Its event is not given back but delivered again" in caplog.text
     )
-    assert await stubborn.is_left_in_peace()
+    await until(stubborn.is_left_in_peace)
     rows: Any = await redis.xpending_range(STREAM, "default", "-", "+", 9)
     assert [row["consumer"] != b"abe:nobody" for row in rows] == [True]
     await first.close()
@@ -133,8 +133,7 @@ async def test_beyond_its_limit_it_keeps_its_place_and_is_cancelled_only_now_and
     worker = EventWorker(backend, stubborn, handler_timeout=0.05)
     async with at_work(worker):
         await stubborn.begun.wait()
-        await anyio.sleep(0.3)
-        assert await stubborn.is_left_in_peace()
+        await until(stubborn.is_left_in_peace)
         stubborn.may_end = True
     assert (worker.handled, worker.failed) == (0, 1)
 
@@ -160,9 +159,8 @@ async def test_after_a_lost_lease_it_keeps_its_place_and_is_named_and_cancelled_
         ((entry, _),) = rows
         await redis.xclaim(STREAM, "default", "another", 0, [entry])
         await until(is_cancelled)
-        await anyio.sleep(0.3)
-        assert await stubborn.is_left_in_peace()
-        assert "goes on although it was cancelled" in caplog.text
+        await until(stubborn.is_left_in_peace)
+        await until(lambda: log_says(caplog, "goes on although it was cancelled"))
         assert "no longer waits" not in caplog.text
         stubborn.may_end = True
     assert worker.failed == 0
@@ -176,7 +174,7 @@ async def test_a_shield_protects_also_a_handler_that_swallowed_its_cancellation_
 
     async def handle(_: Event) -> None:
         swallowed = 0
-        while swallowed < 1000:
+        while swallowed < 5 * insistence.MANY:
             try:
                 await anyio.sleep(0.5)
                 break

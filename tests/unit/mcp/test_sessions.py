@@ -10,6 +10,7 @@ from abe_redis.mcp import sessions
 from abe_redis.mcp.sessions import HEADER, PATH, Sessions
 from abe_redis.runtime import clock
 from abe_redis.runtime.web import Receive, Scope, Send
+from tests.patience import PATIENCE
 
 
 class Client:
@@ -116,6 +117,10 @@ async def test_a_session_that_wakes_while_others_end_goes_on(
 
     monkeypatch.setattr(client.sessions, "_left", wake)
     monkeypatch.setattr(client.sessions, "_idle_seconds", 0.01)
-    with anyio.move_on_after(0.1):
-        await client.sessions.run()
+    with anyio.fail_after(PATIENCE):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(client.sessions.run)
+            while not client.ended:
+                await anyio.sleep(0.01)
+            tasks.cancel_scope.cancel()
     assert client.ended == ["1"]

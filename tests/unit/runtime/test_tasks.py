@@ -58,7 +58,7 @@ async def test_a_cancellation_waits_for_the_step_for_a_time(
 
     async def call() -> None:
         with scope:
-            await tasks.to_its_end(step.run(), within=30 if ends else 0.05)
+            await tasks.to_its_end(step.run(), within=30 if ends else 0.5)
             after.append("went on")
 
     task = asyncio.create_task(call())
