@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import pytest
 
 from abe_redis import RedisMessageQueueBackend, Settings
-from abe_redis.publishing import outbox_delivery, publisher
+from abe_redis.publishing import outbox_delivery, outbox_file, outbox_queue, publisher
 from tests.integration.conftest import until
 from tests.patience import PATIENCE
 from tests.servers import Server
@@ -25,8 +25,16 @@ class MakeQueue(Protocol):
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Redis is given up soon, but not the file, for which one waits longer on a busy machine than in use."""
     monkeypatch.setattr(publisher, "PUBLISH_SECONDS", 0.3)
     monkeypatch.setattr(outbox_delivery, "LOOK_SECONDS", 0.2)
+    monkeypatch.setattr(outbox_queue, "LOOK_SECONDS", PATIENCE)
+    for of, names in (
+        (outbox_delivery, ("KEEP_SECONDS", "KEEP_BEHIND_SECONDS")),
+        (outbox_file, ("BUSY_SECONDS", "_PATIENCE_SECONDS")),
+    ):
+        for name in names:
+            monkeypatch.setattr(of, name, PATIENCE)
 
 
 @contextmanager

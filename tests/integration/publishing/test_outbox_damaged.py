@@ -12,23 +12,13 @@ import pytest
 from abe_redis import RedisMessageQueueBackend, Settings
 from abe_redis.doctor import examine
 from abe_redis.errors import OutboxError
-from abe_redis.publishing import outbox_delivery, publisher
 from tests.integration.conftest import log_says, until
-from tests.integration.publishing.outboxes import until_it_holds
+from tests.integration.publishing.outboxes import _impatient, path, patient, until_it_holds
 from tests.servers import Server
 
+__all__ = ["_impatient", "path"]
+
 SECRET = "what somebody has written"
-
-
-@pytest.fixture(autouse=True)
-def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(publisher, "PUBLISH_SECONDS", 0.3)
-    monkeypatch.setattr(outbox_delivery, "LOOK_SECONDS", 0.2)
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "outbox.db"
 
 
 @asynccontextmanager
@@ -80,7 +70,8 @@ async def test_a_damaged_row_stays_and_the_others_are_delivered(
     settings = Settings(redis_url=own_server.url, redis_outbox=path)
     async with RedisMessageQueueBackend(settings) as queue:
         await until_it_holds(queue, waiting=0, refused=1)
-        await keep(queue, range(10, 12))
+        with patient():
+            await keep(queue, range(10, 12))
     with own_server.admin() as admin:
         rows = [fields["data"] for _, fields in admin.xrange("slack_events")]
     assert [row.split(",")[0] for row in rows] == [
@@ -124,7 +115,8 @@ async def test_a_page_that_cannot_be_read_is_said_and_stops_no_new_event(
     assert finding.severity == "problem"
     assert "is damaged or not an SQLite database. Move it away to start a new one" in finding.found
     async with RedisMessageQueueBackend(settings) as queue:
-        await keep(queue, range(100, 103))
+        with patient():
+            await keep(queue, range(100, 103))
         await until(lambda: log_says(caplog, "is damaged or not an SQLite database"))
         with pytest.raises(OutboxError, match="is damaged"):
             await queue.outbox_size()
@@ -147,7 +139,8 @@ async def test_an_outbox_that_has_lost_its_content_is_said(
     assert finding.severity == "problem"
     assert "was deleted or emptied, but its log outbox.db-wal is left" in finding.found
     async with RedisMessageQueueBackend(settings) as queue:
-        await keep(queue, range(3))
+        with patient():
+            await keep(queue, range(3))
         await until(lambda: log_says(caplog, "events are lost"))
         own_server.stop()
         with pytest.raises(OutboxError, match="events are lost"):

@@ -31,11 +31,11 @@ HEIR = """
 import asyncio, sys
 from pathlib import Path
 from abe_redis import RedisMessageQueueBackend, Settings
-from abe_redis.publishing import outbox_delivery, outbox_file, publisher
+from abe_redis.publishing import outbox_delivery, outbox_file, outbox_queue, publisher
 
 publisher.PUBLISH_SECONDS, outbox_delivery.LOOK_SECONDS = 0.3, 0.2
 outbox_file.BUSY_SECONDS = outbox_file._PATIENCE_SECONDS = 120
-outbox_delivery.KEEP_SECONDS = outbox_delivery.KEEP_BEHIND_SECONDS = 120
+outbox_delivery.KEEP_SECONDS = outbox_delivery.KEEP_BEHIND_SECONDS = outbox_queue.LOOK_SECONDS = 120
 url, path = sys.argv[1:]
 
 async def main():

@@ -20,7 +20,7 @@ __all__ = ["_impatient", "make_queue", "path"]
 
 def delete_all(path: Path) -> None:
     for file in path.parent.glob(f"{path.name}*"):
-        file.unlink()
+        file.unlink(missing_ok=True)  # it may have been a trial of a process that begins
 
 
 def errors(caplog: pytest.LogCaptureFixture) -> list[str]:
