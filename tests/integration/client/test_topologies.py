@@ -16,6 +16,7 @@ from abe_redis import AbeRedisError, Event, EventStream, RedisMessageQueueBacken
 from abe_redis.client.topology.slots import slot_of
 from abe_redis.errors import RedisUnavailableError
 from abe_redis.operations.operations import Operations
+from abe_redis.publishing import publisher
 from abe_redis.streams import names
 from tests.integration.conftest import take, take_one, until
 from tests.patience import PATIENCE
@@ -210,7 +211,7 @@ async def test_an_event_is_found_at_once_in_any_slot(cluster: Cluster) -> None:
 
 async def test_events_that_come_while_the_handler_is_slow_run_once(cluster: Cluster) -> None:
     """The reads of other slots are under way, and bring events that nobody asks for."""
-    settings = Settings(redis_url=cluster.url, redis_stream_lease_seconds=3)
+    settings = Settings(redis_url=cluster.url, redis_stream_lease_seconds=20)
     streams = [f"slack:{number}" for number in range(24)]
     handled: list[int] = []
 
@@ -271,7 +272,8 @@ async def test_a_node_that_is_gone_is_a_pause(cluster: Cluster, how: str) -> Non
 
 
 @pytest.mark.promise("Commands follow a slot that moves.")
-async def test_slots_that_move_are_a_detour(cluster: Cluster) -> None:
+async def test_slots_that_move_are_a_detour(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(publisher, "PUBLISH_SECONDS", PATIENCE)
     settings = Settings(redis_url=cluster.url, redis_stream_lease_seconds=2)
     streams = [f"slack:{number}" for number in range(32)]
     async with Load(settings, streams).running() as load:
@@ -285,8 +287,11 @@ async def test_slots_that_move_are_a_detour(cluster: Cluster) -> None:
 
 
 @pytest.mark.promise("While it is half moved, publishing to it waits")
-async def test_an_event_published_to_a_half_moved_slot_waits_for_the_rest(cluster: Cluster) -> None:
+async def test_an_event_published_to_a_half_moved_slot_waits_for_the_rest(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A command on several keys of such a slot is refused: see TRYAGAIN in the cluster specification."""
+    monkeypatch.setattr(publisher, "PUBLISH_SECONDS", PATIENCE)
     stream = "slack:half"
     source = cluster.primary_of(stream)
     target = next(server for server in cluster.primaries() if server is not source)

@@ -8,8 +8,10 @@ import pytest
 from redis.asyncio import Redis
 
 from abe_redis import RedisMessageQueueBackend, Settings
+from abe_redis.publishing import publisher
 from tests.integration.conftest import MakeBackend
 from tests.integration.publishing.envelopes import envelope
+from tests.patience import PATIENCE
 from tests.servers import Server
 
 
@@ -74,8 +76,11 @@ async def test_equal_payloads_without_an_id_are_different_events(
 @pytest.mark.promise(
     "An event without an `event_id` is remembered for an hour, so that our own retries do not add it twice."
 )
-async def test_an_answer_lost_on_the_way_gives_one_entry(own_server: Server) -> None:
+async def test_an_answer_lost_on_the_way_gives_one_entry(
+    own_server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The server stops for half a second with our command in its socket: it is sent again."""
+    monkeypatch.setattr(publisher, "PUBLISH_SECONDS", PATIENCE)
     async with RedisMessageQueueBackend(Settings(redis_url=own_server.url)) as backend:
         await backend.publish("slack_events", {"warm": "up"})
         with own_server.admin() as admin:
