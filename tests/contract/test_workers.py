@@ -109,7 +109,7 @@ async def test_an_answer_goes_to_its_stream_once(make: Make, stored: Stored) -> 
 
 
 async def test_conversations_keep_their_order(make: Make) -> None:
-    backend = make(redis_stream_partitions=4, redis_stream_lease_seconds=5)
+    backend = make(redis_stream_partitions=4, redis_stream_lease_seconds=60)
     channels = [f"C{number}" for number in range(6)]
     await backend.publish_many(
         TOPIC, [message(f"{number}", channel=channel) for number in range(10) for channel in channels]
@@ -131,7 +131,7 @@ async def test_conversations_keep_their_order(make: Make) -> None:
 
     workers = [
         EventWorker(each, handle, ordered=True, concurrency=4, policy=Backoff(first=0.05))
-        for each in (backend, make(redis_stream_partitions=4, redis_stream_lease_seconds=5))
+        for each in (backend, make(redis_stream_partitions=4, redis_stream_lease_seconds=60))
     ]
     with anyio.fail_after(PATIENCE):
         async with anyio.create_task_group() as tasks:

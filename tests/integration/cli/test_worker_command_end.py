@@ -29,11 +29,16 @@ SLACK = 30.0
 """Seconds by which a loaded machine may be late."""
 
 
-def is_given_back(server: Server) -> bool:
-    """Whether whoever looks next takes the event: its lease has ended long ago."""
+def idle_ms(server: Server) -> int:
+    """The time since the lease of the only event was renewed."""
     with server.admin() as client:
         (row,) = client.xpending_range(STREAM, GROUP, "-", "+", 10)
-    return int(row["time_since_delivered"]) > 1_000_000_000
+    return int(row["time_since_delivered"])
+
+
+def is_given_back(server: Server) -> bool:
+    """Whether whoever looks next takes the event: its lease has ended long ago."""
+    return idle_ms(server) > 1_000_000_000
 
 
 # --- The end, when it is asked for ----------------------------------------------------------------------
@@ -167,7 +172,7 @@ def test_an_idle_worker_ends_at_once(queue: Server, start: Start) -> None:
     until(lambda: left(queue) == 0 if held(queue) else None, "the event to be acknowledged")
     end(worker)
     assert held(queue) == {}, "it has left its group"
-    lines = [line for line in worker.stderr.splitlines() if "stood still" not in line]  # as a machine may
+    lines = [line for line in worker.stderr.splitlines() if " WARNING " not in line]  # as of a slow machine
     assert len(lines) == 4, "two at the start, one for the signal, one at the end"
     assert "is new" in lines[0] + lines[1]
     assert "at work: 0" in lines[2]
@@ -183,14 +188,16 @@ def test_after_sigkill_another_worker_has_the_event_when_its_lease_is_over(
     queue: Server, start: Start
 ) -> None:
     """Promised: within the lease and two seconds."""
-    lease = 3
+    lease = 9  # from a renewal on, a busy machine may let a process stand still for two thirds of it
     variables = {"REDIS_STREAM_LEASE_SECONDS": str(lease)}
     workers = [start("bot:endless_at_first", "--view", "envelope", **variables) for _ in range(2)]
     wait_until_listening(*workers)
     publish(queue, {"n": 1})
     until(lambda: any(said(worker, "started") for worker in workers), "one of them to begin")
     victim, heir = sorted(workers, key=lambda worker: not said(worker, "started"))
-    time.sleep(1.5 * lease)
+    for _ in range(2):
+        before = idle_ms(queue)
+        until(lambda: idle_ms(queue) < before, "its lease to be renewed")  # noqa: B023
     assert said(heir, "started") == [], "the lease of a process that lives is renewed"
     victim.signal(signal.SIGKILL)
     killed = time.monotonic()

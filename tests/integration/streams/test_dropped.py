@@ -9,8 +9,8 @@ from abe_redis.streams.owners import Owner
 from abe_redis.streams.reclaim import reclaim
 from tests.integration.on_streams import A, always, consumers, fill, hold, let_lapse, recorded, rows
 
-TAKER = Owner("g", "taker", "the taker's token", 5.0)
-LEASE_SECONDS = 5.0
+TAKER = Owner("g", "taker", "the taker's token", 60.0)
+LEASE_SECONDS = 60.0
 
 
 @pytest.fixture

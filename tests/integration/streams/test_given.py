@@ -9,7 +9,7 @@ from abe_redis.streams import acks, consumers, dead, erase, lease, names, owners
 from abe_redis.streams.reclaim import reclaim
 from tests.integration.on_streams import A, always, fill, hold, recorded, rows
 
-LEASE_SECONDS = 5.0
+LEASE_SECONDS = 60.0
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from abe_redis.streams.lease import Leased
 from abe_redis.streams.owners import Owner
 from tests.integration.on_streams import LONG_MS, A, fill, hold, rows
 
-TAKER = Owner("g", "taker", "the taker's token", 5.0)
+TAKER = Owner("g", "taker", "the taker's token", 60.0)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from abe_redis.streams.lease import Portion
 from abe_redis.streams.owners import Owner
 from tests.integration.on_streams import A, fill, hold, now_ms, recorded, rows
 
-ME = Owner("g", "me", "my token", 5.0)
+ME = Owner("g", "me", "my token", 60.0)
 
 
 async def owned(redis: Redis, count: int = 1) -> list[str]:
@@ -100,7 +100,7 @@ async def test_what_vanished_with_another_consumer_is_loaded(commands: Redis) ->
 async def lease_of(redis: Redis, *consumers: str) -> None:
     """As when they have begun to consume."""
     now = await now_ms(redis)
-    await redis.hset(names.leases(A, "g"), mapping=dict.fromkeys(consumers, f"5000 {now:.0f}"))
+    await redis.hset(names.leases(A, "g"), mapping=dict.fromkeys(consumers, f"60000 {now:.0f}"))
 
 
 @pytest.mark.parametrize("removed", ["dead", "abe:nobody"])
