@@ -13,6 +13,7 @@ from tests.command_line import run_command
 from tests.hosts.processes import Child, until
 from tests.integration.agents import Ask, text_of
 from tests.integration.cli.worker_process import GROUP, STREAM, Start, start, wait_until_listening
+from tests.integration.conftest import until as until_true
 
 LEASE = {"REDIS_STREAM_LEASE_SECONDS": "3"}
 
@@ -101,7 +102,7 @@ def test_workers_that_wait_are_alive_until_they_end_or_die(
     killed.process.kill()
     until(lambda: not is_alive(killed), "the killed one to be silent after its lease, shorter than ours")
     until(lambda: alive() == (1, 2), "the last one to be alive")
-    assert is_alive(last)
+    until(lambda: is_alive(last), "it to give a sign of life")
     assert client.xpending(STREAM, GROUP)["pending"] == 0
 
 
@@ -127,9 +128,16 @@ def test_a_worker_that_comes_again_under_its_name_is_alive(client: redis.Redis, 
 async def test_agents_and_stats_say_the_same(client: redis.Redis, start: Start, ask: Ask) -> None:
     workers(start, count=1)
     until(lambda: alive() == (1, 1), "it to be alive")
-    (stats,) = json.loads(run_command("stats", "--json").stdout)["streams"]
-    assert [one["alive"] for one in stats["groups"][0]["consumers"]] == [True]
-    assert ": alive, holds 0" in text_of(await ask("stream_stats", stream=STREAM))
+
+    def in_stats() -> list[bool]:
+        (stats,) = json.loads(run_command("stats", "--json").stdout)["streams"]
+        return [one["alive"] for one in stats["groups"][0]["consumers"]]
+
+    async def to_agents() -> bool:
+        return ": alive, holds 0" in text_of(await ask("stream_stats", stream=STREAM))
+
+    until(lambda: in_stats() == [True], "stats to show it as alive")
+    await until_true(to_agents)
 
 
 def test_who_ended_with_a_retry_to_come_is_not_alive(client: redis.Redis, start: Start) -> None:

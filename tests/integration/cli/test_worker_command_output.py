@@ -31,7 +31,8 @@ def test_the_first_line_says_who_reads_what(queue: Server, start: Start) -> None
         REDIS_STREAM_PATTERNS="slack:*,mine",
     )
     wait_until_listening(worker)
-    assert worker.stderr.rstrip().endswith(
+    (line,) = [one for one in worker.stderr.splitlines() if "handles events of" in one]
+    assert line.endswith(
         "INFO abe_redis.worker.event_worker: "
         "Consumer 'bot-1' of group 'workers' handles events of mine, slack_events, "
         f"slack:* at {queue.url}, 3 at a time."

@@ -30,7 +30,7 @@ def test_a_redis_that_is_away_is_waited_for(
     own_server.start()
     publish(own_server, {"n": 1})
     assert wait_until_said(worker, "finished")[0]["n"] == 1
-    assert "reads again" in worker.stderr
+    wait_for_log(worker, "reads again")
     end(worker)
 
 

@@ -1,6 +1,7 @@
 """A cluster of which one node is away, without another in its place: what is on the others goes on."""
 
 import asyncio
+import logging
 import re
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
@@ -18,6 +19,7 @@ from abe_redis.operations.dead_letters import DeadLetters
 from abe_redis.operations.groups import Groups
 from abe_redis.operations.operations import Operations
 from abe_redis.operations.scope import Scope
+from abe_redis.streams import names
 from tests.integration.conftest import until
 from tests.integration.partial_cluster import cluster
 from tests.patience import PATIENCE
@@ -172,14 +174,20 @@ async def test_what_answers_is_shown_and_the_node_that_does_not_is_named(
     assert examined == set(STREAMS) - set(lost)
 
 
+async def is_buried(backend: RedisMessageQueueBackend, stream: str) -> bool:
+    commands = (await backend.connections()).commands
+    return bool(await commands.xlen(names.dead_letters(stream)) == 1)
+
+
 _INDEX, _AUDIT = "abe:streams", "abe:audit"
 
 
 @pytest.mark.promise("A group is paused, resumed and made in other streams")
 @pytest.mark.parametrize("ordered", [False, True], ids=["unordered", "ordered"])
 async def test_groups_are_changed_though_the_node_of_the_index_is_away(
-    cluster: Cluster, *, ordered: bool
+    cluster: Cluster, caplog: pytest.LogCaptureFixture, *, ordered: bool
 ) -> None:
+    caplog.set_level(logging.INFO)
     handled, failed = list[int](), list[str]()
 
     async def handle(event: Event) -> None:
@@ -206,9 +214,14 @@ async def test_groups_are_changed_though_the_node_of_the_index_is_away(
         worker = EventWorker(backend, handle, ordered=ordered)
         tasks.start_soon(worker.run)
         await has(1)
+        await until(lambda: is_buried(backend, stream), seconds=PATIENCE)
         victim.kill()
         assert (await groups.pause(stream, "default")).done == "paused"
-        await anyio.sleep(4)
+
+        async def stands_still() -> bool:
+            return "is paused" in caplog.text and (not ordered or f"releases {stream!r}" in caplog.text)
+
+        await until(stands_still, seconds=PATIENCE)
         await backend.publish(stream, {"n": 2})
         assert (await letters.redrive(stream, Choice(everything=True))).redriven == 1
         assert (await groups.create(other, "more", create_stream=True)).done == "created"

@@ -10,6 +10,7 @@ import pytest
 from abe_redis import Event, EventWorker, Operations, RedisMessageQueueBackend, Settings
 from abe_redis.doctor import examine
 from abe_redis.errors import AbeRedisError
+from abe_redis.publishing import publisher
 from tests.integration.client.states import MAY_LOAD, STATES, State, busy, out_of_memory, without_replicas
 from tests.integration.conftest import take_one, until
 from tests.patience import PATIENCE
@@ -35,7 +36,10 @@ def backend_of(server: Server, **more: Any) -> RedisMessageQueueBackend:
     return RedisMessageQueueBackend(Settings(redis_url=server.url, **SETTINGS | more))
 
 
-async def test_a_publish_waits_for_its_end(server: Server, state: State) -> None:
+async def test_a_publish_waits_for_its_end(
+    server: Server, state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publisher, "PUBLISH_SECONDS", PATIENCE)  # the end itself may take long
     async with backend_of(server) as backend, anyio.create_task_group() as tasks:
         await backend.publish(TOPIC, {"n": 0})
         with state(server):

@@ -6,8 +6,10 @@ import anyio
 import pytest
 
 from abe_redis import RedisMessageQueueBackend, Settings
+from abe_redis.publishing import publisher
 from tests.chaos.proxy import Proxy
 from tests.integration.conftest import take_one, until
+from tests.patience import PATIENCE
 from tests.servers import HOST, Server, Servers
 
 TOPIC = "slack_events"
@@ -26,6 +28,12 @@ async def pair(make_server: Servers) -> tuple[Server, Server]:
 
     await until(in_sync)
     return primary, replica
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine, the new server is there later than a publish waits for it."""
+    monkeypatch.setattr(publisher, "PUBLISH_SECONDS", PATIENCE)
 
 
 def swap(old: Server, new: Server) -> None:

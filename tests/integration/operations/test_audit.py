@@ -105,12 +105,16 @@ async def test_a_group_that_was_destroyed_under_its_workers_and_restored_is_in_t
         await backends[0].publish("slack_events", {"n": 1})
         await until(lambda: those(2))
         found = await until(lambda: audit.last(redis, 10))
-        consumers: Any = await redis.xinfo_consumers("slack_events", "default")
+        (one,) = found
+
+        async def is_there() -> bool:
+            consumers: Any = await redis.xinfo_consumers("slack_events", "default")
+            return one.who in {row["name"].decode() for row in consumers}
+
+        await until(is_there)
         for worker in workers:
             await worker.shutdown()
-    (one,) = found
     assert (one.origin, one.what) == ("consumer", "group restored")
-    assert one.who in {row["name"].decode() for row in consumers}
     assert (one.facts["stream"], one.facts["group"]) == ("slack_events", "default")
 
 

@@ -116,7 +116,7 @@ async def test_who_takes_no_answer_is_cut_off(monkeypatch: pytest.MonkeyPatch, s
 
 
 async def test_who_takes_an_answer_slowly_gets_all_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(slow_clients, "TAKE_SECONDS", 1.5)
+    monkeypatch.setattr(slow_clients, "TAKE_SECONDS", 3)  # all of it takes longer
     async with serving() as (_, connect):
         slow = connect(CLOSING)
         assert await taken(slow, most=250_000, pause=0.1) > len(PART)

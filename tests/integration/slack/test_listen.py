@@ -100,9 +100,10 @@ def test_while_redis_is_away_nothing_is_accepted_and_lost_and_nothing_doubled(
             in child.stderr
         )
         tally = re.search(
-            r"The door is closed; (\d+) received: 60 queued \(60 to 'slack_events'\), .*", child.stderr
+            r"The door is closed; \d+ received: (\d+) queued \(\1 to 'slack_events'\), .*", child.stderr
         )
         assert tally is not None, child.stderr
+        assert int(tally[1]) >= 60, "or more on a machine so slow that Slack sends some again"
         assert "unavailable" in tally[0]
 
 
@@ -180,10 +181,10 @@ def test_metrics_say_what_waits_in_the_outbox(own_server: Server, tmp_path: Path
         until(lambda: says(*empty), "the outbox to be emptied")
         assert says(r"abe_redis_outbox_oldest_waiting_seconds 0\.0$")
         for file in tmp_path.glob("outbox.db*"):
-            file.unlink()
+            file.unlink(missing_ok=True)  # such as the lock of a writer that has nothing left
         Path(outbox).write_bytes(b"damaged" * 1000)
         until(lambda: not says("abe_redis_outbox"), "it to be damaged")
-        assert says("abe_redis_up 1", "abe_redis_stream_entries"), "which hides nothing else"
+        until(lambda: says("abe_redis_up 1", "abe_redis_stream_entries"), "everything else to be shown")
     assert 1 in queued(own_server)
 
 
