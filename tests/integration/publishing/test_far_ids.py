@@ -43,7 +43,8 @@ async def test_their_ids_are_forgotten_after_their_time(
     await redis.xadd(TOPIC, {"data": "{}"}, id=far)
     await backend.publish_event(TOPIC, envelope(0))
     key = seen.buckets(TOPIC, "event:Ev0", seen.View(0, 0))[0]
-    assert 0 < await redis.pttl(key) < 86_400_000
+    lasts = await redis.pttl(key)
+    assert 0 < lasts < 86_400_000 or lasts == -2, "gone already"
     assert 0 < await redis.pttl(seen.state(TOPIC)) < 4 * 86_400_000
     with anyio.fail_after(PATIENCE):
         while (await backend.publish_event(TOPIC, envelope(0))).duplicate:

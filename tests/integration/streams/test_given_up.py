@@ -67,7 +67,7 @@ async def test_the_oldest_go_first_when_they_take_too_much_room(commands: Redis)
 async def test_what_is_older_than_an_hour_or_broken_is_dropped(commands: Redis) -> None:
     first, second, third = await read_ahead(commands, 3)
     seconds, _ = await commands.time()
-    old, young = seconds - 3601, seconds - 3599
+    old, young = seconds - 3601, seconds - 3540
     said = f"{old}000000 {first} {WORKER}\nof another program\n{young}000000 {second} {WORKER}\n"
     await commands.hset(names.records(A), "taken g", said)
     await commands.xack(A, "g", first, second)
