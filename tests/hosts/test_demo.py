@@ -15,7 +15,9 @@ from pathlib import Path
 import pytest
 
 from abe_redis.cli.demo import bolt
+from abe_redis.cli.demo.play import Play
 from abe_redis.cli.demo.stage import Stage
+from abe_redis.cli.demo.terminal import DemoError
 from tests.hosts.processes import Child, until
 from tests.patience import PATIENCE
 
@@ -121,6 +123,11 @@ def test_it_tells_the_story_and_leaves_nothing_behind(demo: Demo) -> None:
     demo.left_nothing()
 
 
+async def test_it_says_what_it_waited_for_even_before_it_has_begun() -> None:
+    with pytest.raises(DemoError, match=r"within 0 seconds; it was waiting for the embedded server\.$"):
+        await Play(0, keep=False).perform()
+
+
 async def test_without_bolt_the_demo_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bolt, "find_spec", lambda _: None)
     async with bolt.behind_the_scene(Stage(Path())) as act:
@@ -145,8 +152,11 @@ def test_a_host_that_does_not_start_is_told_in_a_sentence(demo: Demo, tmp_path: 
 def test_a_demo_that_takes_too_long_says_so_in_a_sentence(demo: Demo) -> None:
     child = demo.start("--timeout", "0.5")
     assert child.wait() == 1
-    assert child.stderr == (
-        "abe-redis: The demo did not end within 0.5 seconds; it was waiting for Slack MCP Server's webhook.\n"
+    # On a busy machine, the server alone takes longer.
+    assert re.fullmatch(
+        r"abe-redis: The demo did not end within 0\.5 seconds; "
+        r"it was waiting for (the embedded server|Slack MCP Server's webhook)\.\n",
+        child.stderr,
     )
     demo.left_nothing()
 

@@ -81,6 +81,7 @@ class Play:
         self._finished: Counter[str] = Counter()
         self._by_worker: dict[str, int] = {}
         self._recovery_seconds = math.nan
+        self._waiting_for: Callable[[], str] = lambda: stage.SERVER
 
     async def perform(self) -> None:
         """Run all acts; with `keep`, stay afterwards until cancelled.
@@ -93,6 +94,7 @@ class Play:
         with anyio.move_on_after(self._seconds) as limit:
             self._story.act("A Redis, and the real Slack MCP Server with REDIS_URL=embedded://...")
             async with stage.set_up() as self._stage:
+                self._waiting_for = lambda: self._stage.waiting_for
                 stats = await self._acts()
                 limit.deadline = math.inf
                 self._sum_up(stats, time.monotonic() - began)
@@ -104,7 +106,7 @@ class Play:
             return
         raise DemoError(
             f"The demo did not end within {self._seconds:g} seconds; it was waiting for "
-            f"{self._stage.waiting_for}."
+            f"{self._waiting_for()}."
         )
 
     async def _acts(self) -> dict[str, Any]:

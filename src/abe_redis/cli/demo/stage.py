@@ -21,6 +21,9 @@ from abe_redis.embedded.server import EmbeddedServer
 LEASE_SECONDS = 3.0
 """The lease in the demo. The default of 30 seconds would make it too long."""
 
+SERVER = "the embedded server"
+"""What the demo waits for first."""
+
 _POLL_SECONDS = 0.02
 _END_SECONDS = 5.0
 
@@ -64,7 +67,7 @@ class Stage:
         self.redis_url = f"embedded://{quote(str(self.server.directory))}"
         self.kept = False
         """Keep the directory after the demo."""
-        self.waiting_for = "the embedded server"
+        self.waiting_for = SERVER
         """The thing for which the demo waits now; the message names it if it never comes."""
         # The caller's own settings for a queue must not reach the demo's processes.
         ours = ("REDIS_", "SLACK_", "QUEUE_BACKEND")
