@@ -119,16 +119,16 @@ def test_a_client_without_a_token_is_told_where_to_get_one(
     version: str, served: Callable[..., Door], issuer: Issuer
 ) -> None:
     there = served(version)
-    answered = httpx.post(f"{there.url}/mcp", json=initialize(), headers=BOTH)
+    answered = httpx.post(f"{there.url}/mcp", json=initialize(), headers=BOTH, timeout=PATIENCE)
     assert answered.status_code == 401
     named = "http://127.0.0.1/.well-known/oauth-protected-resource/mcp"
     assert f'resource_metadata="{named}"' in answered.headers["www-authenticate"]
     for path in ("/.well-known/oauth-protected-resource/mcp", "/.well-known/oauth-protected-resource"):
-        document = httpx.get(f"{there.url}{path}").json()
+        document = httpx.get(f"{there.url}{path}", timeout=PATIENCE).json()
         assert document["resource"] == RESOURCE
         assert document["authorization_servers"] == [issuer.url], "to the letter, without another slash"
         assert document["scopes_supported"] == ["read", "work", "redrive", "publish"]
-    assert httpx.get(f"{there.url}/healthz").status_code == 200
+    assert httpx.get(f"{there.url}/healthz", timeout=PATIENCE).status_code == 200
 
 
 def answer(agent: Agent, method: str, parameters: dict[str, Any]) -> str:

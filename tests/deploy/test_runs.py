@@ -14,7 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 from types import MappingProxyType
-from typing import override
+from typing import Any, override
 from urllib.parse import parse_qs
 
 import httpx
@@ -181,6 +181,11 @@ def slack() -> Iterator[tuple[str, list[dict[str, str]]]]:
             serving.join()
 
 
+def status(url: str, **request: Any) -> int:
+    """What is answered to what is posted."""
+    return httpx.post(url, timeout=PATIENCE, **request).status_code
+
+
 @contextmanager
 def closed(service: Service) -> Iterator[Service]:
     with closing(service.child):
@@ -214,8 +219,8 @@ def test_the_webhook_lives_without_redis_and_keeps_what_comes(queue: Server, tmp
     with closed(Service("webhook", queue, tmp_path)) as webhook:
         webhook.until_healthy()
         url = f"http://{HOST}:{webhook.port}/slack/events"
-        assert httpx.post(url, content=body + b" ", headers=headers).status_code == 401
-        assert httpx.post(url, content=body, headers=headers).status_code == 200
+        assert status(url, content=body + b" ", headers=headers) == 401
+        assert status(url, content=body, headers=headers) == 200
         assert (webhook.outbox / "outbox").is_file()
         queue.start()
         with queue.admin() as client:
@@ -241,7 +246,7 @@ def test_the_listener_takes_what_the_webhook_cannot_and_keeps_it_without_redis(
             signed_form(block_actions("go"), secret),
         ):
             until(lambda: accepted(url, body, headers), "it to be accepted, perhaps when it comes again")  # noqa: B023 - called here
-        assert httpx.post(url, content=body + b" ", headers=headers).status_code == 401
+        assert status(url, content=body + b" ", headers=headers) == 401
         assert (listener.outbox / "outbox").is_file()
         queue.start()
         with queue.admin() as client:
@@ -256,8 +261,8 @@ def test_the_mcp_server_wants_its_token(queue: Server, tmp_path: Path) -> None:
     with closed(Service("mcp", queue, tmp_path)) as server:
         server.until_healthy()
         url, token = f"http://{HOST}:{server.port}/mcp", SECRETS["ABE_REDIS_MCP_TOKEN"]
-        assert httpx.post(url, json={}).status_code == 401
-        assert httpx.post(url, json={}, headers={"Authorization": f"Bearer {token}"}).status_code != 401
+        assert status(url, json={}) == 401
+        assert status(url, json={}, headers={"Authorization": f"Bearer {token}"}) != 401
         assert server.end() == 0
 
 
