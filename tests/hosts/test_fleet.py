@@ -23,8 +23,8 @@ pytestmark = pytest.mark.one_server  # 0.1.0 knows no other topology
 def run(start: Start, redis_url: str) -> Run:
     """Starts a process of a release that publishes or consumes."""
 
-    def of(release: str, *arguments: str) -> Child:
-        variables = {"REDIS_URL": redis_url, "REDIS_STREAM_LEASE_SECONDS": "3"}
+    def of(release: str, *arguments: str, lease: int = 3) -> Child:
+        variables = {"REDIS_URL": redis_url, "REDIS_STREAM_LEASE_SECONDS": str(lease)}
         if release == OURS:
             return start(environments.slack_mcp(), PEER, *arguments, variables=variables, forked=True)
         backend = "abe_plugin.backends.message_queue.service.redis:RedisMessageQueueBackend"
@@ -47,9 +47,9 @@ def is_finished(server: Server) -> bool:
 def test_both_publish_and_both_consume(server: Server, run: Run) -> None:
     consume = ("consume", "--style", "plain", "--group", GROUP)
     assert run(OURS, "publish", STREAM, "first").wait() == 0
-    workers = {OURS: run(OURS, *consume)}
+    workers = {OURS: run(OURS, *consume, lease=60)}  # nobody takes over what stands still for a while
     until(lambda: event_ids(workers[OURS]) == ["first"], "ours to consume")
-    workers[OLD] = run(OLD, *consume)
+    workers[OLD] = run(OLD, *consume, lease=60)
     until(lambda: consumers(server) == 2, "both to consume")
 
     published = ["first"]

@@ -107,10 +107,11 @@ def test_subscribers_are_told_once_a_second_at_most(
 
         def told_often() -> bool:
             admin.xadd("slack:a", {"data": "{}"})
-            return client.updates().count("abe-redis://overview") == 3
+            return client.updates().count("abe-redis://overview") >= 3
 
         wait_until(told_often, "three notifications")
-    assert time.monotonic() - began >= 3
+    often = client.updates().count("abe-redis://overview")
+    assert time.monotonic() - began >= often
     client.close()
 
 

@@ -289,4 +289,5 @@ def test_a_consumer_that_dies_with_an_event(
     with server.admin() as client:
         until(lambda: "Ev2" in event_ids(second), "the event behind")
         until(lambda: left_over(client, STREAM, GROUP) == 0, "everything to be finished")
-    assert sorted(event_ids(second)) == (["Ev1", "Ev2"] if release == "ours" else ["Ev2"])
+    # It may get one twice when it stands still for longer than so short a lease.
+    assert set(event_ids(second)) == ({"Ev1", "Ev2"} if release == "ours" else {"Ev2"})
