@@ -16,6 +16,7 @@ from tests.hosts.conftest import Start
 from tests.hosts.mcp_http import BOTH, INITIALIZE, Served, serve
 from tests.hosts.mcp_sessions import ENVELOPE, GROUP, SERVE, TOPIC, VERSIONS, Raw
 from tests.hosts.processes import until
+from tests.hosts.slow import slow
 from tests.patience import PATIENCE
 from tests.servers import HOST, Server
 
@@ -31,22 +32,6 @@ def is_free(server: Server) -> bool:
     with server.admin() as client:
         (entry,) = client.xpending_range(TOPIC, GROUP, "-", "+", 10) or [None]
     return entry is not None and entry["times_delivered"] == 0
-
-
-@contextmanager
-def slow(server: Server) -> Iterator[Callable[[], object]]:
-    """Redis does not write for the duration of a block; what is yielded waits until a call waits for that."""
-    with server.admin() as client:
-
-        def waits() -> int:
-            return int(client.info("clients")["blocked_clients"])
-
-        before = waits()
-        client.execute_command("CLIENT", "PAUSE", int(PATIENCE * 1000), "WRITE")
-        try:
-            yield lambda: until(lambda: waits() > before, "a call to wait for Redis")
-        finally:
-            client.execute_command("CLIENT", "UNPAUSE")
 
 
 def cancelled(number: int) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from abe_redis.cli.publish_lines import publish_lines
 from abe_redis.schemas import PublishLinesResult, PublishResult
 from tests.hosts import forking
 from tests.hosts.processes import Child, ended, until
+from tests.hosts.slow import slow
 from tests.integration.conftest import until as until_true
 from tests.patience import PATIENCE
 from tests.servers import Server
@@ -236,7 +237,7 @@ except KeyboardInterrupt:
     assert (done.stdout, done.stderr) == ("interrupted\n", "")
 
 
-LETTERS = 3000
+LETTERS = 6000
 
 
 @pytest.mark.usefixtures("not_under_nohup")
@@ -262,19 +263,25 @@ def test_a_signal_in_the_middle_of_a_change_leaves_a_record_and_a_word(
             for n in range(LETTERS):
                 pipeline.xadd(DEAD, {"data": event, "abe:group": "bot", "abe:id": f"{n + 1}-0"}, f"{n + 1}-0")
             pipeline.execute()
-        child = Child(
-            ["sh", "-c", 'trap "" INT; exec "$@"', "sh", sys.executable, "-m", "abe_redis", *command.split()],
-            cwd=tmp_path,
-            variables=os.environ | {"REDIS_URL": redis_url},
-            stderr=tmp_path / "stderr",
-        )
-        with ended([child]):
-            until(lambda: client.xlen(DEAD) < LETTERS - 100, "the change to begin")
+        words = ["sh", "-c", 'trap "" INT; exec "$@"', "sh", sys.executable, "-m", "abe_redis"]
+        with slow(server) as waits, ended(list[Child]()) as children:
+            child = Child(
+                [*words, *command.split()],
+                cwd=tmp_path,
+                variables=os.environ | {"REDIS_URL": redis_url},
+                stderr=tmp_path / "stderr",
+            )
+            children.append(child)
+            waits()
+            if "redrive" in command:  # it announces the stream before its first step
+                client.execute_command("CLIENT", "UNPAUSE")
+                until(lambda: client.xlen(DEAD) < LETTERS, "the first step")
             child.signal(number)
             child.signal(number)
+            client.execute_command("CLIENT", "UNPAUSE")
             assert child.wait() == 130
         done = LETTERS - client.xlen(DEAD)
-        assert 100 < done < LETTERS
+        assert 0 < done < LETTERS
         assert said in child.stderr
         ((_, fields),) = client.xrange("abe:audit")
     facts = json.loads(fields["facts"])

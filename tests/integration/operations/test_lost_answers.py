@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 
 from abe_redis import Operations, RedisMessageQueueBackend
 from abe_redis.errors import AbeRedisError, RedisUnavailableError
-from abe_redis.operations import audit
+from abe_redis.operations import audit, changing, publishing
 from abe_redis.operations.dead_letter_choice import Choice
 from abe_redis.operations.dead_letters import DeadLetters
 from abe_redis.operations.erasure import erase
@@ -27,6 +27,12 @@ pytestmark = pytest.mark.one_server
 
 TOPIC, GROUP = "slack_events", "agents"
 EVERY = Choice(everything=True)
+
+
+@pytest.fixture(autouse=True)
+def _unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (changing, publishing):
+        monkeypatch.setattr(module, "END_SECONDS", PATIENCE)
 
 
 class Queue:
