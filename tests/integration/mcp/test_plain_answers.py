@@ -17,8 +17,12 @@ from abe_redis.operations.scope import Scope
 from abe_redis.streams import dead_fields, manage, names
 from tests.integration.agents import GROUP, TOPIC, Ask, asking, refusal, said, server, text_of
 from tests.integration.conftest import MakeBackend
+from tests.patience import PATIENCE
 
 LEASE_SECONDS = 1
+LEASES = names.leases(TOPIC, "bot")
+LASTS = f"{1000 * PATIENCE:.0f} 1"
+"""What a consumer has recorded there whose lease no slow machine outlasts."""
 
 
 async def published(ask: Ask, count: int) -> list[str]:
@@ -72,12 +76,13 @@ async def test_a_worker_that_is_gone_is_not_named_as_one_that_works(
     make_backend: MakeBackend, redis: Redis
 ) -> None:
     backend = make_backend(redis_stream_lease_seconds=LEASE_SECONDS)
-    for number in range(3):
+    for number in range(4):
         await redis.xadd(TOPIC, {"data": "{}"}, id=f"{number + 1}-0")
     await redis.xgroup_create(TOPIC, "bot", "0")
     await redis.xreadgroup("bot", "worker-1", {TOPIC: ">"}, count=1)
     await anyio.sleep(1.2 * LEASE_SECONDS)
     assert "whose workers are silent now (worker-1)?" in await question(backend), "it may come back"
+    await redis.hset(LEASES, "worker-2", LASTS)
     await redis.xreadgroup("bot", "worker-2", {TOPIC: ">"}, count=1)
     assert "where others work, too (worker-2)?" in await question(backend)
 
@@ -87,8 +92,10 @@ async def test_a_persons_shell_is_not_called_a_worker(make_backend: MakeBackend,
     for number in range(4):
         await redis.xadd(TOPIC, {"data": "{}"}, id=f"{number + 1}-0")
     await redis.xgroup_create(TOPIC, "bot", "0")
+    await redis.hset(LEASES, "cli-ann@host", LASTS)
     await redis.xreadgroup("bot", "cli-ann@host", {TOPIC: ">"}, count=1)
     assert 'where others work, too ("cli-ann@host")?' in await question(backend)
+    await redis.hdel(LEASES, "cli-ann@host")
     await anyio.sleep(1.2 * LEASE_SECONDS)
     assert not await question(backend), "what a person once leased is no work of others"
     await redis.xreadgroup("bot", "worker-1", {TOPIC: ">"}, count=1)
