@@ -60,7 +60,7 @@ _BY_CODE = {
     ),
     "OOM": State(
         "has no memory left",
-        "Raise its maxmemory or remove keys; its maxmemory-policy should be noeviction for a queue.",
+        "`abe-redis doctor` says what holds its memory, and what frees it. Else raise its maxmemory.",
         is_full=True,
     ),
     "READONLY": State(

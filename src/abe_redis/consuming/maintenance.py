@@ -191,7 +191,8 @@ class Maintenance:
         if is_full and not self._is_full:
             _LOG.warning(
                 "Redis at %s has no memory left: publishing is refused. Group %r still reads and acks, and "
-                "what it finishes is removed at once to make room. Raise maxmemory, or add consumers.",
+                "what it finishes is removed at once to make room, up to the first entry that is not "
+                "finished. `abe-redis doctor` says what holds the memory, and what frees it.",
                 self._settings.redis_url,
                 self._group,
             )

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Iterator
 
 from abe_redis.doctor.context import Context, Finding, fullness, ok, problem, warning
 from abe_redis.inspection import remedies
+from abe_redis.inspection.trimming import kept_by
 from abe_redis.runtime.plurals import count
 from abe_redis.runtime.shell import command, quoted
 from abe_redis.schemas import GroupStats, StreamStats
@@ -92,10 +93,15 @@ def _of_stream(stats: StreamStats) -> Iterator[Advice]:
     for group in unfinished:
         lag = "an unknown number" if group.lag is None else group.lag
         found = f"{has}; group {group.name!r} has {group.pending} pending and {lag} undelivered."
-        if group.workers:
-            yield found, "Add consumers, or make the handler faster: what is finished is removed.", ""
-        else:
+        kept = kept_by(stats, group)
+        if kept is not None:
+            found += f" {kept.found}"
+        if not group.workers:
             yield found, start_worker(stats.stream, group), remedies.worker(group.name)
+        elif kept is not None:
+            yield found, kept.advice, ""
+        else:
+            yield found, "Add consumers, or make the handler faster: what is finished is removed.", ""
     if stats.groups and not unfinished:
         advice = "All of it is finished. Lower REDIS_STREAM_MAXLEN, and remove what is there now:"
         yield f"{has}.", advice, f"XTRIM {quoted(stats.stream)} MINID {_finished_before(stats.groups)}"

@@ -106,7 +106,7 @@ def _judge(stats: StreamStats, settings: Settings, *, refuses_writes: bool) -> I
         yield warning(
             f"Stream {stats.stream!r} is above its bound of {maxlen} entries (REDIS_STREAM_MAXLEN): "
             + (f"group {waiting} has not finished them." if waiting else "nobody has trimmed it."),
-            "Make sure that the group catches up: unfinished work is not trimmed."
+            "Make sure that the group catches up: unfinished work is not trimmed, nor what is behind it."
             if waiting
             else "The next event that is published or acknowledged there trims it.",
         )

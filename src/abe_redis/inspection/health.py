@@ -15,6 +15,7 @@ from abe_redis.inspection.situation import (
     has_undelivered,
     has_work,
 )
+from abe_redis.inspection.trimming import first_kept
 from abe_redis.runtime.plurals import duration, first_of
 from abe_redis.runtime.shell import command, option
 from abe_redis.schemas import GroupStats, Health, StreamStats
@@ -195,6 +196,8 @@ def above_bound(at: Situation) -> Verdict:
     bound = at.settings.redis_stream_maxlen
     if not is_over(at.stats.length, bound) or not (at.waiting or at.paused):
         return Verdict()
+    if kept := first_kept(at.stats):
+        return Verdict(said=[Said(f"It is above its bound of {bound} entries. {kept.found} {kept.advice}")])
     return Verdict(said=[Said(f"The backlog keeps it above its bound of {bound} entries.")])
 
 

@@ -1,6 +1,7 @@
 """Streams that take no event, so that every publish is refused."""
 
 from abe_redis.inspection.situation import Said, Situation, Verdict, has_work
+from abe_redis.inspection.trimming import first_kept
 from abe_redis.runtime.shell import quoted
 
 
@@ -26,6 +27,9 @@ def full(at: Situation) -> Verdict:
     if bound is None:
         return Verdict()
     whose = "" if bound == here else f" of publishers; here it is {here}"
+    if kept := first_kept(at.stats):
+        said = f"It is full: at {bound} entries (REDIS_STREAM_HARD_MAXLEN{whose}) every publish is refused."
+        return Verdict("stalled", [Said(f"{said} {kept.found} {kept.advice}")])
     why = "its consumers are behind" if any(map(has_work, at.stats.groups)) else "nobody has trimmed it"
     said = (
         f"It is full: at {bound} entries (REDIS_STREAM_HARD_MAXLEN{whose}) every publish is refused, as "

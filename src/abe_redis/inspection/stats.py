@@ -55,6 +55,7 @@ async def stream_stats(
         dead_letters=info.dead_letters,
         lost_unread=ids.number(info.records.get(b"unread")) or 0,
         full_at=_full_at(info, settings.redis_stream_hard_maxlen),
+        first_id=_text(facts["first-entry"][0]) if facts["first-entry"] else None,
         last_id_for_spent=_last_id_for_spent(facts),
         groups=[*[await reader.group(row) for row in info.groups], *reader.destroyed()],
         health="ok",

@@ -205,6 +205,9 @@ class StreamStats(DeferredModel):
         "REDIS_STREAM_HARD_MAXLEN here, or that of a publisher that was refused; null while it takes events.",
     )
     groups: list[GroupStats]
+    first_id: str | None = Field(
+        default=None, exclude=True, description="The id of its first entry; null without one."
+    )
     last_id_for_spent: str | None = Field(
         default=None,
         exclude=True,

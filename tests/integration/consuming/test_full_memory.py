@@ -80,6 +80,7 @@ async def test_workers_drain_a_full_server_until_it_takes_events_again(
         await worker.shutdown()
     said = [one.getMessage() for one in caplog.records if one.levelno >= logging.WARNING]
     assert [sentence for sentence in said if "no memory left" in sentence]
+    assert any("up to the first entry that is not finished" in sentence for sentence in said)
 
 
 @pytest.mark.parametrize("ordered", [False, True])
