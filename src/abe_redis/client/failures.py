@@ -150,7 +150,7 @@ def explain(error: BaseException, settings: Settings, *, doing: str) -> AbeRedis
             f"{advised}{_about_sentinels(settings)}"
         )
     if lacks_right(error):
-        command = script_rights.command_of(said)
+        command = script_rights.command_of(str(error))
         return RedisRefusedError(
             f"Redis at {where} does not permit {f'{command}, so it refuses ' if command else ''}{doing} "
             f"({said}). Give this user the right with ACL SETUSER, as `abe-redis doctor` prints it for each "
@@ -248,7 +248,9 @@ _SHOWN = 500
 def _shown(error: BaseException, settings: Settings) -> str:
     """The failure's own message, on one line, shortened, and without secrets."""
     is_silence = isinstance(error, (TimeoutError, builtins.TimeoutError))
-    text = " ".join(str(error).split()) or ("no answer in time" if is_silence else type(error).__name__)
+    text = " ".join(script_rights.without_place(str(error)).split()) or (
+        "no answer in time" if is_silence else type(error).__name__
+    )
     for secret in settings.secrets:
         text = text.replace(secret, "***")
     return (text if len(text) <= _SHOWN else text[:_SHOWN] + "…").rstrip(".")

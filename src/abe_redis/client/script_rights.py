@@ -12,6 +12,7 @@ _REFUSED = re.compile(
     re.IGNORECASE,
 )
 _PLACE = re.compile(r"script: ([0-9a-f]{40}), on @user_script:(\d+)")
+_AT_PLACE = re.compile(r"\s*script: (?:[0-9a-f]+, ?)?on @user_script:\d+\.?")
 _CALL = re.compile(r"""(?:p?call\(|\{|return )\s*'([A-Z]+)'""")
 
 _MOST_LINES = 8
@@ -29,6 +30,11 @@ def remember(digest: str, source: str) -> None:
 def is_refusal(said: str) -> bool:
     """Whether a server refuses a command within a script to this user, or to everybody."""
     return _REFUSED.search(said) is not None
+
+
+def without_place(said: str) -> str:
+    """An error without the digest and the line of a script, which tell a person nothing."""
+    return _AT_PLACE.sub("", said)
 
 
 def command_of(said: str) -> str | None:

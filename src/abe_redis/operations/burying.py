@@ -1,9 +1,11 @@
 """Giving up on one event by its id, for a person."""
 
+import contextlib
 from functools import partial
 
 from redis.asyncio import Redis
 
+from abe_redis.client import failures
 from abe_redis.errors import RequestError
 from abe_redis.operations import topics
 from abe_redis.operations.changing import changing
@@ -15,7 +17,8 @@ from abe_redis.runtime.arguments import check_text
 from abe_redis.runtime.shell import command, option
 from abe_redis.schemas import BuryResult
 from abe_redis.streams import acks, dead, names, renewal
-from abe_redis.streams.choose import MOST_PASSED, Why, take_these
+from abe_redis.streams.choose import MOST_PASSED, Chosen, Why, take_these
+from abe_redis.streams.release import postpone
 
 
 async def bury(
@@ -49,8 +52,10 @@ async def bury(
         await scope.check_exists(redis, name, do=topics.of_event(entry_id, scope.is_agents))
         await scope.find_group(redis, name, group, create=None)
         (held,) = await renewal.whose(redis, group, consumer, [(name, entry_id)], by_name=True)
+        taken: Chosen | None = None
         if held != "done":
-            result.passed_over = await _take(scope, redis, name, group, consumer, entry_id)
+            taken = await _take(scope, redis, name, group, consumer, entry_id)
+            result.passed_over = taken.passed
 
         def note(outcome: renewal.Outcome, was_lost: bool) -> None:  # noqa: FBT001 - of a step
             if outcome == "done":
@@ -59,17 +64,30 @@ async def bury(
                 change.doubt(entry_id)
 
         burying = partial(dead.bury, redis, name, group, consumer, entry_id, reason)
-        await change.step(burying, [entry_id], note)
+        try:
+            await change.step(burying, [entry_id], note)
+        except failures.FAILURES:
+            if taken is not None and not change.perhaps:
+                await _give_back(redis, group, consumer, taken)
+            raise
     if not result.buried:
         raise _refused(name, group, entry_id, "held", "another consumer")
     return result
 
 
-async def _take(scope: Scope, redis: Redis, stream: str, group: str, consumer: str, entry_id: str) -> int:
-    """Take an event that nobody holds.
+async def _give_back(redis: Redis, group: str, consumer: str, taken: Chosen) -> None:
+    """Leave as it was what could not be buried, as in a full server, which takes this."""
+    for one in taken.leased:
+        with contextlib.suppress(*failures.FAILURES):  # then it is free at the end of its lease
+            await postpone(
+                *(redis, one.stream, group, consumer, one.id),
+                delay_seconds=one.rest_seconds,
+                reason=one.postponed_because,
+            )
 
-    Returns:
-        How many undelivered events before it were passed over.
+
+async def _take(scope: Scope, redis: Redis, stream: str, group: str, consumer: str, entry_id: str) -> Chosen:
+    """Take an event that nobody holds.
 
     Raises:
         RequestError: It cannot be taken.
@@ -93,7 +111,7 @@ async def _take(scope: Scope, redis: Redis, stream: str, group: str, consumer: s
                 f"The event {entry_id!r} was not buried: it was redriven for another group than {group!r}, "
                 "which has nothing to do with it."
             ) from None
-    return taken.passed
+    return taken
 
 
 async def _check_not_buried(scope: Scope, redis: Redis, stream: str, group: str, entry_id: str) -> None:

@@ -112,3 +112,27 @@ def test_what_cannot_be_buried_says_why_and_what_to_do(redis: redis_py.Redis) ->
         assert why in done.stderr
     assert redis.xlen(DEAD) == 0
     assert json.loads(run_command("audit", "--json").stdout)["changes"] == []
+
+
+@pytest.mark.parametrize("delay", [None, "--delay=1h"])
+def test_what_a_full_server_does_not_bury_is_as_it_was(redis: redis_py.Redis, delay: str | None) -> None:
+    redis.xreadgroup("bot", "worker-1", {TOPIC: ">"}, count=1)
+    free = ("release", TOPIC, IDS[0], "--group", "bot", "--consumer", "worker-1")
+    released = run_command(*free, *([delay] if delay else []), "--reason", "Bob looks")
+    assert released.returncode == 0, released.stderr
+    redis.config_set("maxmemory", 1)
+    refused = run_command("dead", "bury", TOPIC, IDS[0], *REASON)
+    assert refused.returncode == 1
+    assert "has no memory left" in refused.stderr
+    assert "script" not in refused.stderr
+    (row,) = redis.xpending_range(TOPIC, "bot", "-", "+", 9)
+    assert row["consumer"] not in {"worker-1", b"worker-1"}
+    shown = run_command("read", TOPIC, "--group", "bot", "--waiting", "-n", "1").stdout
+    assert ("Bob looks" in shown and "postponed" in shown) if delay else "free: the next consumer" in shown
+    held = run_command("read", TOPIC, "--group", "bot", "--pending", "--json")
+    assert [one["state"] for one in json.loads(held.stdout)["events"]] == (
+        ["postponed"] if delay else ["waiting"]
+    )
+    redis.config_set("maxmemory", 0)
+    assert bury(IDS[0]) == "1 event of slack_events buried for bot.\n"
+    assert deliveries() == [0], "as it was given back before"
