@@ -69,6 +69,8 @@ AFTER = (
     r"To see one whole: read_stream\(stream=.*",
     r"To work on one: lease_events\(stream=.*",
     r"To deliver one again: redrive\(stream=.*",
+    r"To see why it was given up on: read_stream\(stream=.*",
+    r"The user sees all of it, with the traceback, by `abe-redis dead show [0-9]+-[0-9]+`\.",
 )
 """The lines behind a fence."""
 

@@ -40,6 +40,8 @@ class AgentEvent(BaseModel):
     untrusted_payload: dict[str, Any] | None = None
     untrusted_reason: str | None = None
     """Why the group gave up on it (for a dead letter), or postponed it."""
+    untrusted_place: str | None = None
+    """For a dead letter: the place in the code at which it failed, as the traceback says."""
     state: str | None = None
     """How far the group is with it, where that is asked for."""
     waited_seconds: float | None = None
@@ -153,10 +155,11 @@ def _event(view: EventView, payload: Payload, max_chars: int, trust: Trust) -> A
         "untrusted_thread": slack.thread_of(whole),
         "untrusted_event_id": _text(whole.get("event_id")),
         "untrusted_reason": view.reason if view.buried is None else view.buried.reason,
+        "untrusted_place": view.buried and view.buried.place,
     }
     if withheld is not None:
         said = {name: fact(name.removeprefix("untrusted_"), value) for name, value in said.items()}
-        said["untrusted_summary"], said["untrusted_reason"] = _facts(said), None
+        said |= {"untrusted_summary": _facts(said), "untrusted_reason": None, "untrusted_place": None}
         what = "postponed" if view.buried is None else "given up on"
         withheld += f"; so is why it was {what}" if view.buried or view.reason else ""
     said = {name: _short(value) for name, value in said.items()}

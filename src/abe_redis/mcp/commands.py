@@ -74,8 +74,10 @@ def _call(words: Sequence[str]) -> str | None:
     match _names(words):
         case ["stats", *streams]:
             return f"stream_stats({_stream(streams)})"
-        case ["dead", "list" | "show", *streams]:
-            return f"read_stream({_stream(streams[:1], more='dead=true')})"
+        case ["dead", "list" | "show" as look, *named]:
+            is_one = look == "show" and named
+            which = f"event_id={whole(named[-1])}" if is_one else _stream(named[:1], more="dead=true")
+            return f"read_stream({which})"
         case ["dead", "summary", *streams]:
             return f"count_events({_stream(streams, more='by="reason"')})"
         case ["read", stream, group] if mode := _WHOSE.intersection(words):

@@ -85,6 +85,8 @@ def _event(event: AgentEvent, result: AgentRead) -> str:
     if event.untrusted_reason is not None:
         what = "postponed because" if event.first_id is None else "given up on"
         line += f"; {what}: {json.dumps(event.untrusted_reason, ensure_ascii=False)}"
+    if event.untrusted_place is not None:
+        line += f"; it failed at: {json.dumps(event.untrusted_place, ensure_ascii=False)}"
     notes = ["a secret is masked"] * event.masked + ["shortened"] * event.truncated
     notes += [] if event.withheld is None else [event.withheld]
     line += f" ({'; '.join(notes)})" if notes else ""
@@ -164,8 +166,15 @@ def _hints(result: AgentRead, *, may_change: bool) -> list[str]:
     elif may_change and (names := _groups_to_lease_in(result)) is not None:
         group = whole(names[0]) if len(names) == 1 else '"GROUP"'
         lines.append(f'To work on one: lease_events(stream={stream}, group={group}, ids=["ID"]).')
-    if result.events and may_change and result.dead:
-        lines.append(f'To deliver one again: redrive(stream={stream}, ids=["ID"]).')
+    letter = next((one.dead_id for one in result.handled if one.state == "buried" and one.dead_id), None)
+    if letter is not None:
+        lines.append(f'To see why it was given up on: read_stream(stream={stream}, event_id="{letter}").')
+    if result.events and result.dead:
+        which = result.events[0].id if len(result.events) == 1 else "ID"
+        if may_change:
+            lines.append(f'To deliver one again: redrive(stream={stream}, ids=["{which}"]).')
+        if len(result.events) == 1:
+            lines.append(f"The user sees all of it, with the traceback, by `abe-redis dead show {which}`.")
     if result.mode == "pending" and any(event.yours for event in result.events):
         lines.append("To settle what you hold: ack() or release().")
     return lines

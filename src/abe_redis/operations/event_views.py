@@ -55,8 +55,21 @@ def _buried(entry_id: str, fields: Fields) -> Buried | None:
         reason=reason.decode(errors="replace"),
         deliveries=ids.number(fields.get(dead_fields.DELIVERIES)),
         handler=None if handler is None else handler.decode(errors="replace"),
+        place=_place(fields.get(dead_fields.TRACE, b"")),
         first_id=fields.get(dead_fields.FIRST_ID, entry_id.encode()).decode(errors="replace"),
     )
+
+
+_FRAME = re.compile(r'^ *(?:[|+] *)*File "([^"\n]{1,300})", line (\d{1,9}), in ([^\n]{1,100})$', re.MULTILINE)
+_MOST_READ_OF_A_TRACE = 8000
+
+
+def _place(trace: bytes) -> str | None:
+    """The last place that a traceback names, if possible in code that is no installed package's."""
+    found = _FRAME.findall(trace[-_MOST_READ_OF_A_TRACE:].decode(errors="replace"))
+    own = [one for one in found if "-packages" not in one[0]]
+    file, line, function = (own or found or [("", "", "")])[-1]
+    return f"{file}:{line} in {function}" if file else None
 
 
 def _cut_depth(value: Any, levels: int) -> Any:  # noqa: ANN401 - any JSON

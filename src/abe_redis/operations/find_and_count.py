@@ -9,6 +9,7 @@ from abe_redis.errors import InvalidArgumentError, RequestError
 from abe_redis.inspection.topic_groups import groups_beside
 from abe_redis.operations import audit, counting, event_views, find_event, topics
 from abe_redis.operations.checks import check_id, check_range
+from abe_redis.operations.dead_letter_search import DeadLetterSearch
 from abe_redis.operations.filters import Asked, Filter
 from abe_redis.operations.payload_size import Room
 from abe_redis.operations.read_stream import Reading
@@ -55,6 +56,26 @@ class Searching(Reading):
                     found.stream, one.group, one.consumer, entry_id
                 )
         return found
+
+    async def find_dead_letter(self, dead_id: str, *, stream: str | None = None) -> ReadResult | None:
+        """Find a dead letter by its own id; None if there is none.
+
+        Args:
+            dead_id: Its id.
+            stream: The stream that it came from, or a topic with its partitions; by default every one.
+        """
+        self.agent_leases.touch()
+        if not ids.is_id(dead_id):
+            return None
+        name = None if stream is None else self._scope.consumable(stream)
+        async with self._scope.redis(f"looking for {dead_id!r}") as redis, self._scope.limits.turn():
+            for one in await DeadLetterSearch(self._scope).streams(redis, name):
+                place = names.dead_letters(one)
+                if (entry := await peek.entry(redis, place, dead_id)) is not None:
+                    view = event_views.view(entry.id, entry.fields)
+                    Room(1).bound(view)
+                    return ReadResult(stream=place, mode="peek", events=[view], note="Nothing was changed.")
+        return None
 
     async def _no_group(self, redis: Redis, stream: str) -> str:
         """A sentence about a stream without a group, and the groups that its topic has elsewhere."""

@@ -21,6 +21,10 @@ class Buried(DeferredModel):
     reason: str = Field(description=f"Why. {UNTRUSTED}")
     deliveries: int | None = Field(default=None, description="Number of deliveries in that group.")
     handler: str | None = Field(default=None, description="The handler that failed, if a worker buried it.")
+    place: str | None = Field(
+        default=None,
+        description=f"The place in the code at which it failed, as the traceback says. {UNTRUSTED}",
+    )
     first_id: str = Field(description="The entry id it had in its stream.")
 
 

@@ -29,6 +29,7 @@ from abe_redis.mcp.tools.base import CHARS, ToolSet
 
 if TYPE_CHECKING:
     from abe_redis.operations.filters import Asked
+    from abe_redis.schemas import ReadResult
 
 
 class ReadingTools(ToolSet):
@@ -40,7 +41,7 @@ class ReadingTools(ToolSet):
         event_id: Annotated[
             str | None,
             Field(
-                description="Find this one, by Slack's event_id or its entry id, by default in all streams.",
+                description="Find this one: Slack's event_id, or the id of an entry or a dead letter.",
                 min_length=1,
                 max_length=schemas.MAX_EVENT_ID,
             ),
@@ -104,9 +105,9 @@ class ReadingTools(ToolSet):
             beside: dict[str, object]
             beside = {"group": group, "consumer": consumer, "start": start, "wait_seconds": wait_seconds}
             given += [name for name, value in beside.items() if value]
-            others = {"dead": dead, "pending": pending, "waiting": waiting}
+            others = {"pending": pending, "waiting": waiting}
             _refuse_beside("event_id", [*given, *(name for name, value in others.items() if value)])
-            result = await operations.find_event(event_id, stream=stream)
+            result = await self._found(event_id, stream, dead=dead)
         elif waiting:
             beside = {"dead": dead, "pending": pending, "consumer": consumer, "wait_seconds": wait_seconds}
             _refuse_beside("waiting", [name for name, value in beside.items() if value])
@@ -151,6 +152,25 @@ class ReadingTools(ToolSet):
             )
         self._check_there(result, event_id or stream)
         return (await self._fitted(result, payload, max_chars))[0]
+
+    async def _found(self, event_id: str, stream: str | None, *, dead: bool) -> "ReadResult":
+        """An event, or a dead letter, of this id; with `dead`, rather the dead letter of the event."""
+        operations = await self._operations()
+        if dead and (letter := await operations.find_dead_letter(event_id, stream=stream)) is not None:
+            return letter
+        result = await operations.find_event(event_id, stream=stream)
+        if result.missing and not dead:
+            return await operations.find_dead_letter(event_id, stream=stream) or result
+        letters = [one.dead_id for one in result.handled if one.state == "buried" and one.dead_id]
+        if dead and letters:
+            found = await operations.find_dead_letter(letters[0], stream=result.stream)
+            if found is not None:
+                others = ", ".join(letters[1:])
+                found.note += f" Other groups gave up on it, too: {others}." if others else ""
+                return found
+        if dead and not result.missing:
+            result.note = f"No group has a dead letter of it. {result.note}"
+        return result
 
     async def count_events(
         self,

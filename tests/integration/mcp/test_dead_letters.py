@@ -1,0 +1,78 @@
+"""An agent finds out why an event failed, and what can be done about it."""
+
+import json
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from abe_redis.mcp.permissions import Permissions
+from abe_redis.mcp.trust import Trust
+from abe_redis.streams import names
+from tests.integration.agents import TOPIC, Ask, asking, refusal, said, server, text_of
+from tests.integration.conftest import MakeBackend
+
+TRACE = """Traceback (most recent call last):
+  File "/app/bot.py", line 12, in answer
+    send(event["user"])
+  File "/app/.venv/lib/python3.12/site-packages/slack_sdk/web.py", line 7, in post
+    raise KeyError(name)
+KeyError: 'xoxb-123456789012-secretsecret'
+"""
+
+
+@pytest.fixture
+def ask(make_backend: MakeBackend) -> Ask:
+    return asking(server(make_backend(), Permissions()))
+
+
+async def bury(redis: Redis, number: int = 1, **more: Any) -> str:
+    """An event that the group `bot` gave up on; the id of its dead letter."""
+    event = json.dumps(said(number) | {"event_id": f"Ev{number}"})
+    entry_id: Any = await redis.xadd(TOPIC, {"data": event})
+    fields: Any = {
+        "data": event,
+        "abe:reason": "KeyError: xoxb-123456789012-secretsecret",
+        "abe:group": "bot",
+        "abe:handler": "bot.answer",
+        "abe:deliveries": "5",
+        "abe:id": entry_id.decode(),
+        "abe:trace": TRACE,
+    }
+    if not await redis.exists(names.dead_letters(TOPIC)):
+        await redis.xgroup_create(TOPIC, "bot", "$")
+    letter: Any = await redis.xadd(names.dead_letters(TOPIC), fields | more)
+    return str(letter.decode())
+
+
+async def test_the_way_from_an_event_to_why_it_failed_has_no_dead_end(ask: Ask, redis: Redis) -> None:
+    letter = await bury(redis)
+    found = text_of(await ask("read_stream", event_id="Ev1"))
+    assert f"; dead letter {letter}." in found
+    call = f'To see why it was given up on: read_stream(stream="{TOPIC}", event_id="{letter}").'
+    assert call in found
+    for arguments in ({"stream": TOPIC}, {}, {"dead": True}):
+        for event_id in (letter, *["Ev1"] * ("dead" in arguments)):
+            shown = text_of(await ask("read_stream", event_id=event_id, **arguments))
+            assert shown.startswith(f'1 dead letter of "{TOPIC}" shown. Nothing was changed.')
+            (line,) = [one for one in shown.splitlines() if one.startswith(f"- {letter}, ")]
+            assert 'group "bot", delivery 5, handler "bot.answer"' in line
+            assert 'given up on: "KeyError: ***"; it failed at: "/app/bot.py:12 in answer"' in line
+            assert "secretsecret" not in shown
+            assert f'To deliver one again: redrive(stream="{TOPIC}", ids=["{letter}"]).' in shown
+            assert f"`abe-redis dead show {letter}`" in shown
+
+
+async def test_an_event_without_a_dead_letter_is_shown_as_that(ask: Ask, redis: Redis) -> None:
+    await redis.xadd(TOPIC, {"data": json.dumps(said(1))})
+    assert "No group has a dead letter of it." in text_of(await ask("read_stream", event_id="Ev1", dead=True))
+    for event_id in ("Ev2", "1732000000000-0"):
+        assert "No event of the id" in await refusal(ask, "read_stream", event_id=event_id, dead=True)
+
+
+async def test_where_a_stranger_s_event_failed_is_withheld(make_backend: MakeBackend, redis: Redis) -> None:
+    letter = await bury(redis)
+    ask = asking(server(make_backend(), Permissions(trust=Trust(users=frozenset({"U7"})))))
+    shown = text_of(await ask("read_stream", event_id=letter))
+    assert "so is why it was given up on" in shown
+    assert "bot.py" not in shown
