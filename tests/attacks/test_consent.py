@@ -96,6 +96,8 @@ def test_nobody_is_asked_about_what_cannot_happen(door: OpenDoor, client: redis.
         ("release", {"stream": STREAM, "group": "agents", "ids": [held], "delay_seconds": 999_999}),
         ("ack", {"stream": STREAM, "group": "agents", "ids": ["1-1"]}),
         ("redrive", {"dry_run": False}),
+        ("redrive", {"all": True, "dry_run": False}),
+        ("redrive", {"all": True, "dry_run": False, "reason": "x"}),
         ("redrive", {"dry_run": False, "reason": "no such"}),
     ):
         assert "inputRequests" not in agent.ask(tool, arguments), (tool, arguments)
@@ -111,7 +113,7 @@ def test_a_question_names_how_many_of_which_groups(door: OpenDoor, client: redis
         group = {"abe:group": "bot" if number < 12 else "audit", "abe:id": f"1-{number}"}
         ids.append(client.xadd("dead:{slack_events}", letter | group))
     agent = door("2.3", "--groups", "*").agent(modern=True, capabilities=CAN_ASK)
-    result = agent.ask("redrive", {"dry_run": False})
+    result = agent.ask("redrive", {"all": True, "dry_run": False})
     (request,) = result["inputRequests"].values()
     words = request["params"]["message"]
     assert "15 of slack_events: 12 for bot, 3 for audit?" in words
@@ -119,7 +121,10 @@ def test_a_question_names_how_many_of_which_groups(door: OpenDoor, client: redis
     # What was buried since then was not asked about.
     client.xadd("dead:{slack_events}", letter | {"abe:group": "bot"})
     done = agent.ask(
-        "redrive", {"dry_run": False}, requestState=result["requestState"], inputResponses=answer()
+        "redrive",
+        {"all": True, "dry_run": False},
+        requestState=result["requestState"],
+        inputResponses=answer(),
     )
     assert done["structuredContent"]["redriven"] == 15
     assert client.xlen("dead:{slack_events}") == 1

@@ -239,11 +239,11 @@ def test_dead_letters_are_not_redriven_without_agreement_nor_to_others(
     agent = door("2.3", *MUCH).agent()
     for dry_run in (False, "false", 0, "no", None, ""):
         for confirm in ("yes", "true", 1, "1", None, False):
-            agent.ask("redrive", {"dry_run": dry_run, "confirm": confirm})
+            agent.ask("redrive", {"all": True, "dry_run": dry_run, "confirm": confirm})
             tally.tried(
                 f"dry_run={dry_run!r} confirm={confirm!r}", escaped=client.xlen("dead:{slack_events}") != 6
             )
-    agent.call("redrive", dry_run=False, confirm=True)
+    agent.call("redrive", all=True, dry_run=False, confirm=True)
     rows: Any = client.xrange("dead:{slack_events}")
     left = [fields["abe:group"] for _, fields in rows]
     tally.tried("letters of others", escaped=left != ["bot"] * 3)

@@ -48,7 +48,10 @@ TOOLS = {
     "redrive": (
         "Deliver dead letters again",
         hints(changes=True, may_be_repeated=False),
-        {"stream", "ids", "reason", "event_type", "group", "since", "until", "dry_run", "confirm"},
+        {
+            *("stream", "ids", "reason", "event_type", "channel", "user", "contains", "group", "handler"),
+            *("since", "until", "all", "dry_run", "confirm"),
+        },
     ),
     "publish_event": (
         "Publish an event",

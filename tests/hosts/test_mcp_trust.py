@@ -70,7 +70,7 @@ def calls(ids: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:
     yield "lease_events", {"group": GROUP, "count": 100, "max_chars": 200_000}
     yield "release", {"bury": True, "reason": "too old", "confirm": True}
     yield "read_stream", everything | {"dead": True, "payload": "whole", "max_chars": 200_000}
-    yield "redrive", {"dry_run": False, "confirm": True}
+    yield "redrive", {"all": True, "dry_run": False, "confirm": True}
     yield "read_stream", everything | {"payload": "whole", "max_chars": 200_000}
 
 

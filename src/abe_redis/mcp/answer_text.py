@@ -88,8 +88,8 @@ def _others(one: Acked | Released) -> list[str]:
     return parts
 
 
-def redriven(result: RedriveResult) -> str:
-    """The text for a `RedriveResult`."""
+def redriven(result: RedriveResult, *, is_chosen: bool) -> str:
+    """The text for a `RedriveResult`; it names all dead letters, unless some were chosen."""
     letters, stream = _count(result.redriven, "dead letter"), quoted(result.stream)
     there = f"To see what there is: read_stream(stream={whole(result.stream)}, dead=true)."
     unknown = f" No dead letter of it has the id {', '.join(result.unknown)}." if result.unknown else ""
@@ -105,8 +105,9 @@ def redriven(result: RedriveResult) -> str:
     groups = ", ".join(f"{count} to group {quoted(group)}" for group, count in result.groups.items())
     where = f" ({groups})" if groups else ""
     if result.dry_run:
+        every = "" if is_chosen else "all=true, "
         again = (
-            "To do it: call again with dry_run=false and confirm=true, once the user has agreed."
+            f"To do it: call again with {every}dry_run=false and confirm=true, once the user has agreed."
             if result.redriven
             else there
         )

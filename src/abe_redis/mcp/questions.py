@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from abe_redis.operations.caller_limits import Named
 from abe_redis.runtime import plurals
@@ -12,6 +12,7 @@ from abe_redis.sanitize.untrusted import quoted
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from abe_redis.operations.filters import Asked
     from abe_redis.operations.operations import Operations
     from abe_redis.operations.settlement import Concerned
 
@@ -57,13 +58,19 @@ class Questions:
         """Before a call delivers dead letters again."""
         if arguments.get("dry_run", True):
             return None
-        chosen = {
-            name: arguments[name]
-            for name in ("ids", "reason", "event_type", "group", "since", "until")
-            if arguments.get(name)
-        }
+        chosen, events = (
+            {name: arguments[name] for name in names if arguments.get(name)}
+            for names in (
+                ("ids", "reason", "event_type", "group", "handler", "since", "until"),
+                ("channel", "user", "contains"),
+            )
+        )
+        if bool(arguments.get("all")) is bool(chosen or events):
+            return None  # which is refused
         operations = await self._operations()
-        stream, letters = await operations.redrivable(stream=arguments.get("stream"), **chosen)
+        stream, letters = await operations.redrivable(
+            stream=arguments.get("stream"), events=cast("Asked", events), **chosen
+        )
         if not letters:
             return None
         groups = Counter(letter.group for letter in letters)

@@ -19,6 +19,7 @@ class AskedLetters(TypedDict, total=False):
     reason: str | None
     group: str | None
     event_type: str | None
+    handler: str | None
     since: str | None
     until: str | None
 
@@ -47,9 +48,14 @@ class Choice:
     """Only those buried before that point."""
 
     @classmethod
-    def of(cls, **asked: Unpack[AskedLetters]) -> Self:
-        """The choice for a request; without any field, all dead letters."""
-        return cls(everything=not any(asked.values()), **asked)
+    def of(cls, *, is_filtered: bool = False, **asked: Unpack[AskedLetters]) -> Self:
+        """The choice for a request; without any field, all dead letters.
+
+        Args:
+            is_filtered: As for `check`.
+            asked: The request.
+        """
+        return cls(everything=not (is_filtered or any(asked.values())), **asked)
 
     def check(self, *, is_filtered: bool = False) -> None:
         """Refuse an empty choice.

@@ -247,12 +247,13 @@ class DeadLetters:
             return str(error)
         return ""
 
-    async def concerned(self, stream: str, choice: Choice) -> list[DeadLetter]:
+    async def concerned(self, stream: str, choice: Choice, **asked: Unpack[Asked]) -> list[DeadLetter]:
         """The dead letters that a redrive would deliver again; nothing is changed."""
-        choice.check()
+        wanted = Filter.of(self._scope.limits, **asked)
+        choice.check(is_filtered=wanted.is_given)
         name = self._scope.consumable(stream)
         async with self._scope.redis(f"looking at dead letters of {name!r}") as redis:
-            found, _ = await self._chosen(redis, name, choice, what="redrive")
+            found, _ = await self._chosen(redis, name, choice, wanted, what="redrive")
         letters = _once_per_event(letter for letter in found if not self._refusal(letter))
         self._scope.limits.afford(len(letters))
         return letters

@@ -21,6 +21,7 @@ from abe_redis.operations.changing import told_of_part
 from abe_redis.operations.checks import check_range
 from abe_redis.operations.dead_letter_choice import AskedLetters, Choice
 from abe_redis.operations.dead_letters import DeadLetters
+from abe_redis.operations.filters import Asked
 from abe_redis.operations.places import Place, joined, places
 from abe_redis.operations.publishing import Publishing
 from abe_redis.operations.settlement import Concerned, Settlement
@@ -184,25 +185,33 @@ class Operations(Publishing):
         ]
 
     async def redrive(
-        self, *, stream: str | None = None, dry_run: bool = True, **asked: Unpack[AskedLetters]
+        self,
+        *,
+        stream: str | None = None,
+        dry_run: bool = True,
+        events: Asked | None = None,
+        **asked: Unpack[AskedLetters],
     ) -> RedriveResult:
         """Send dead letters back to work.
 
         Args:
             stream: The stream they came from; by default the host's topic.
             dry_run: Change nothing, and return what would be done.
+            events: Only dead letters of these events.
             asked: Which; by default all of them.
         """
         self.agent_leases.touch()
-        name = self._scope.consumable(stream)
-        return await DeadLetters(self._scope).redrive(name, Choice.of(**asked), dry_run=dry_run)
+        name, events = self._scope.consumable(stream), events or {}
+        choice = Choice.of(is_filtered=any(events.values()), **asked)
+        return await DeadLetters(self._scope).redrive(name, choice, dry_run=dry_run, **events)
 
     async def redrivable(
-        self, *, stream: str | None = None, **asked: Unpack[AskedLetters]
+        self, *, stream: str | None = None, events: Asked | None = None, **asked: Unpack[AskedLetters]
     ) -> tuple[str, list[DeadLetter]]:
         """The stream, and the dead letters that a redrive with the same arguments would deliver again."""
-        name = self._scope.consumable(stream)
-        return name, await DeadLetters(self._scope).concerned(name, Choice.of(**asked))
+        name, events = self._scope.consumable(stream), events or {}
+        choice = Choice.of(is_filtered=any(events.values()), **asked)
+        return name, await DeadLetters(self._scope).concerned(name, choice, **events)
 
     async def stream_stats(
         self, *, stream: str | None = None, ages: bool = False, parts_too: bool = False

@@ -239,7 +239,7 @@ async def test_a_redrive_says_which_groups_it_may_not_serve(make_backend: MakeBa
     (first, _) = [event["id"] for event in shown.structuredContent["events"]]
     assert "To deliver one again" not in text_of(shown), "this server cannot"
     why = "This server does not work in the group 'bot', only in: 'agents' (--groups)."
-    for arguments in ({}, {"ids": [first]}, {"group": "bot"}, {"reason": "boom"}):
+    for arguments in ({"all": True}, {"ids": [first]}, {"group": "bot"}, {"reason": "boom"}):
         for doing in ({}, {"dry_run": False, "confirm": True}):
             answer = text_of(await ask("redrive", **arguments, **doing))
             assert f"{1 if 'ids' in arguments else 2} chosen one" in answer
@@ -247,7 +247,7 @@ async def test_a_redrive_says_which_groups_it_may_not_serve(make_backend: MakeBa
             assert "dead=true" not in answer, "which shows what was chosen already"
     fields: Any = {"data": json.dumps(said(3)), dead_fields.REASON: "boom", dead_fields.GROUP: GROUP}
     await redis.xadd(names.dead_letters(TOPIC), fields)
-    answer = text_of(await ask("redrive", dry_run=False, confirm=True))
+    answer = text_of(await ask("redrive", all=True, dry_run=False, confirm=True))
     assert answer.startswith(
         '1 dead letter of "slack_events" is delivered again (1 to group "agents"); 2 left.'
     )

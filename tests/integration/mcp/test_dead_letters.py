@@ -76,3 +76,49 @@ async def test_where_a_stranger_s_event_failed_is_withheld(make_backend: MakeBac
     shown = text_of(await ask("read_stream", event_id=letter))
     assert "so is why it was given up on" in shown
     assert "bot.py" not in shown
+
+
+async def test_a_redrive_is_narrowed_by_what_the_events_are_about(ask: Ask, redis: Redis) -> None:
+    """`said()` puts event 1 into C1 by U1, 2 into C2 by U0, and 4 into C1 by U0."""
+    letters = {number: await bury(redis, number) for number in (1, 2, 4)}
+    other = await bury(redis, 7, **{"abe:handler": "bot.other"})
+    chosen: list[tuple[dict[str, Any], int]] = [
+        ({"channel": "C1"}, 3),
+        ({"channel": "<#C1|general>", "user": "U0"}, 1),
+        ({"user": "U0"}, 2),
+        ({"handler": "bot.answer"}, 3),
+        ({"contains": "hello", "channel": "C2"}, 1),
+        ({"contains": "goodbye"}, 0),
+    ]
+    for arguments, count in chosen:
+        would = text_of(await ask("redrive", **arguments))
+        assert f"{count or 'no'} dead letter" in would.replace("0 dead", "no dead"), (arguments, would)
+        assert "all=true" not in would
+    done = text_of(await ask("redrive", channel="C1", handler="bot.answer", dry_run=False, confirm=True))
+    assert done.startswith('2 dead letters of "slack_events" are delivered again (2 to group "bot"); 2 left.')
+    left = await redis.xrange(names.dead_letters(TOPIC))
+    assert [entry_id.decode() for entry_id, _ in left] == [letters[2], other]  # type: ignore[union-attr]
+    (record,) = await redis.xrange("abe:audit")
+    facts = json.loads(record[1][b"facts"])  # type: ignore[index]
+    assert facts == {
+        "stream": TOPIC,
+        "ids": [letters[1], letters[4]],
+        "handler": "bot.answer",
+        "filters": ["channel"],
+        "redriven": 2,
+    }
+
+
+async def test_every_dead_letter_is_redriven_only_by_word(ask: Ask, redis: Redis) -> None:
+    letters = [await bury(redis, number) for number in (1, 2)]
+    for arguments in ({}, {"stream": TOPIC}, {"all": False}):
+        refused = await refusal(ask, "redrive", **arguments, dry_run=False, confirm=True)
+        assert "Say which dead letters: ids, a filter such as reason or channel, or all=true." in refused
+        assert "read_stream(dead=true)" in refused
+    assert "leave out ids" in await refusal(ask, "redrive", all=True, ids=letters, dry_run=False)
+    assert "'all' must be true or false" in await refusal(ask, "redrive", all="yes", dry_run=False)
+    assert await redis.xlen(names.dead_letters(TOPIC)) == 2
+    assert not await redis.exists("abe:audit")
+    would = text_of(await ask("redrive"))
+    assert "To do it: call again with all=true, dry_run=false and confirm=true" in would
+    assert "2 dead letters" in text_of(await ask("redrive", all=True, dry_run=False, confirm=True))

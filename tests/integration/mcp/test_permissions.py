@@ -120,7 +120,7 @@ async def test_every_change_is_written_down(make_backend: MakeBackend, redis: Re
     ids = await lease(ask, 1)
     await ask("ack", stream=TOPIC, group=GROUP, ids=ids)
     assert (await ask("ack", stream=TOPIC, group=GROUP, ids=ids)).structuredContent["unknown"] == ids
-    await ask("redrive", dry_run=False, confirm=True)  # there is nothing
+    await ask("redrive", all=True, dry_run=False, confirm=True)  # there is nothing
     await ask("stream_stats")
     await ask("read_stream")
     await ask("lease_events", group="new", create_group=True, count=1)
@@ -129,7 +129,7 @@ async def test_every_change_is_written_down(make_backend: MakeBackend, redis: Re
     letters: Any = await redis.xrange(names.dead_letters(TOPIC))
     letter = letters[0][0].decode()
     await ask("redrive", reason="***", dry_run=False, confirm=True)
-    await ask("redrive", dry_run=False, confirm=True)
+    await ask("redrive", all=True, dry_run=False, confirm=True)
     rows: Any = await redis.xrange("abe:audit")
     here = {"stream": TOPIC, "group": GROUP}
     new = {"stream": TOPIC, "group": "new"}

@@ -116,7 +116,9 @@ async def test_every_answer_says_what_comes_next(ask: Ask) -> None:
     assert more in answer
     await ask("release", **here, ids=ids[2:], bury=True, reason="spam", confirm=True)
     assert "confirm=true" in text_of(await ask("redrive"))
-    assert f'stream_stats(stream="{TOPIC}")' in text_of(await ask("redrive", dry_run=False, confirm=True))
+    assert f'stream_stats(stream="{TOPIC}")' in text_of(
+        await ask("redrive", all=True, dry_run=False, confirm=True)
+    )
 
 
 async def test_the_words_of_an_error_are_fit_for_a_model(make_backend: MakeBackend, redis: Redis) -> None:
@@ -141,7 +143,7 @@ async def test_arguments_are_what_they_are_taken_for(ask: Ask, redis: Redis) -> 
     await ask("release", stream=TOPIC, group=GROUP, ids=[only], bury=True, reason="x", confirm=True)
     for word in ("false", "true", 0, "no"):
         assert "'dry_run' must be true or false" in await refusal(ask, "redrive", dry_run=word)
-    assert "confirm=true" in await refusal(ask, "redrive", dry_run=False)
+    assert "confirm=true" in await refusal(ask, "redrive", all=True, dry_run=False)
     assert (await ask("read_stream", wait_seconds="0.01", start="0-1", order="oldest")).structuredContent[
         "events"
     ]

@@ -150,7 +150,7 @@ async def test_an_agent_reads_under_which_entry_an_event_comes_again(ask: Ask) -
     await ask("publish_event", payload=said(1))
     await ask("lease_events", group=GROUP)
     await ask("release", bury=True, reason="its file is gone", confirm=True)
-    await ask("redrive", dry_run=False, confirm=True)
+    await ask("redrive", all=True, dry_run=False, confirm=True)
     (new,) = (await ask("read_stream", count=1)).structuredContent["events"]
     answer = text_of(await ask("read_stream", event_id="Ev1"))
     assert f'Group "{GROUP}": redriven as {new["id"]}; not delivered yet.' in answer

@@ -32,7 +32,9 @@ _NARROWING = {
     "ack": {"stream", "group"},
     "release": {"stream", "group"},
     "lease_events": {"event_type", "channel", "contains"},
-    "redrive": {"reason", "event_type", "group", "since", "until"},
+    "redrive": {
+        *("reason", "event_type", "channel", "user", "contains", "group", "handler", "since", "until"),
+    },
 }
 """Per tool that changes something, the parameters without which it changes more: an empty one is refused."""
 
