@@ -96,10 +96,11 @@ async def test_a_redrive_is_narrowed_by_what_the_events_are_about(ask: Ask, redi
         assert "all=true" not in would
     done = text_of(await ask("redrive", channel="C1", handler="bot.answer", dry_run=False, confirm=True))
     assert done.startswith('2 dead letters of "slack_events" are delivered again (2 to group "bot"); 2 left.')
-    left = await redis.xrange(names.dead_letters(TOPIC))
-    assert [entry_id.decode() for entry_id, _ in left] == [letters[2], other]  # type: ignore[union-attr]
-    (record,) = await redis.xrange("abe:audit")
-    facts = json.loads(record[1][b"facts"])  # type: ignore[index]
+    left: Any = await redis.xrange(names.dead_letters(TOPIC))
+    assert [entry_id.decode() for entry_id, _ in left] == [letters[2], other]
+    rows: Any = await redis.xrange("abe:audit")
+    ((_, record),) = rows
+    facts = json.loads(record[b"facts"])
     assert facts == {
         "stream": TOPIC,
         "ids": [letters[1], letters[4]],
