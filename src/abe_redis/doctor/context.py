@@ -54,7 +54,8 @@ class Context:
     is_nearly_full: bool = False
     """Whether one of the servers has little memory left."""
     refuses_writes: bool = False
-    """Whether the server takes no writes at present."""
+    """Whether the server takes no writes at present, so that no worker can show that it lives; a server
+    without memory takes theirs."""
     max_bytes: int = 0
     """The maxmemory of the server, or of the smallest one; 0 when it has none, or it is not known."""
     patterns: Patterns = field(init=False)

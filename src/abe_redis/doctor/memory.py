@@ -65,16 +65,19 @@ def start_worker(stream: str, group: GroupStats, *, is_disused: bool = False) ->
     return f"If {why}, {remedies.removal(stream, group.name)}. Else start a worker:"
 
 
-def holders(stats: StreamStats, dead_letter_bytes: int | None, *, max_bytes: int) -> Iterator[Advice]:
+def holders(
+    stats: StreamStats, dead_letter_bytes: int | None, *, max_bytes: int, refuses_writes: bool = False
+) -> Iterator[Advice]:
     """The uses of memory in a stream that matter.
 
     Args:
         stats: The stream.
         dead_letter_bytes: The memory of its dead letters; None when it is not known.
         max_bytes: The server's maxmemory; what holds a small share of it is left out.
+        refuses_writes: Whether nothing shows that workers live.
     """
     if stats.length and _matters(stats.memory_bytes, max_bytes):
-        yield from _of_stream(stats)
+        yield from _of_stream(stats, refuses_writes=refuses_writes)
     if stats.dead_letters and _matters(dead_letter_bytes, max_bytes):
         size, letters = mebibytes(dead_letter_bytes), count(stats.dead_letters, "entry", "entries")
         found = f"The dead letters of {stats.stream!r} hold {size} in {letters}."
@@ -86,7 +89,7 @@ def _matters(size: int | None, max_bytes: int) -> bool:
     return size is None or size >= SHARE * max_bytes
 
 
-def _of_stream(stats: StreamStats) -> Iterator[Advice]:
+def _of_stream(stats: StreamStats, *, refuses_writes: bool) -> Iterator[Advice]:
     entries = count(stats.length, "entry", "entries")
     has = f"Stream {stats.stream!r} holds {mebibytes(stats.memory_bytes)} in {entries}"
     unfinished = [group for group in stats.groups if group.pending or group.lag]
@@ -96,7 +99,9 @@ def _of_stream(stats: StreamStats) -> Iterator[Advice]:
         kept = kept_by(stats, group)
         if kept is not None:
             found += f" {kept.found}"
-        if not group.workers:
+        if refuses_writes and not group.workers:
+            yield found, "What is finished is removed: look again when Redis takes writes.", ""
+        elif not group.workers:
             yield found, start_worker(stats.stream, group), remedies.worker(group.name)
         elif kept is not None:
             yield found, kept.advice, ""

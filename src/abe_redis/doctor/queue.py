@@ -176,7 +176,8 @@ async def holders(context: Context) -> AsyncIterator[Finding]:
     found.sort(key=lambda one: -one[0])
     named = False
     for _, stats, dead in found[: memory.MOST_NAMED]:
-        for said, advice, command in memory.holders(stats, dead, max_bytes=context.max_bytes):
+        each = memory.holders(stats, dead, max_bytes=context.max_bytes, refuses_writes=context.refuses_writes)
+        for said, advice, command in each:
             named = True
             yield warning(said, advice, command)
     if not named:

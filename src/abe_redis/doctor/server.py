@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 from redis.exceptions import NoPermissionError, ResponseError
 
 from abe_redis.client import failures
+from abe_redis.client.passing_states import is_full
 from abe_redis.client.tls import about_unused_files
 from abe_redis.client.version import OLDEST, is_old
 from abe_redis.doctor.context import Context, Finding, fullness, ok, problem, warning
@@ -56,7 +57,7 @@ async def writing(context: Context) -> AsyncIterator[Finding]:
         return  # a user who may only read is not affected
     except ResponseError as error:
         if failures.passes(error):
-            context.refuses_writes = True
+            context.refuses_writes = not is_full(error)
             yield problem(str(failures.explain(error, context.settings, doing="publishing")))
             return
         raise

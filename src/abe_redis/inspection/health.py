@@ -99,7 +99,8 @@ def backlog(at: Situation) -> Verdict:
     """
     more = ": add consumers or make the handler faster"
     said = [
-        Said(f"{_waiting(group)}{'' if _is_held_up(group, at) else more}.", group.name) for group in at.behind
+        Said(f"{_waiting(group)}{'' if _is_held_up(group, at) else more}.{_unknown(group, at)}", group.name)
+        for group in at.behind
     ]
     return Verdict("backlog", said) if said else Verdict()
 
@@ -119,7 +120,7 @@ def paused(at: Situation) -> Verdict:
 
 def working(at: Situation) -> Verdict:
     """Working groups; not reported while others have no consumer or do not keep up."""
-    said = [Said(f"{_waiting(group)}.", group.name) for group in at.waiting]
+    said = [Said(f"{_waiting(group)}.{_unknown(group, at)}", group.name) for group in at.waiting]
     return Verdict("working", said) if said and not (at.stalled or at.behind) else Verdict()
 
 
@@ -263,6 +264,15 @@ def _is_held_up(group: GroupStats, at: Situation) -> bool:
         at.refuses_writes
         or bool(holders.stuck(group, at.settings))
         or 2 * group.postponed > group.pending + (group.lag or 0)
+    )
+
+
+def _unknown(group: GroupStats, at: Situation) -> str:
+    """Further words about a group of which nobody can tell whether a worker lives."""
+    if group.workers or not at.refuses_writes:
+        return ""
+    return (
+        " While Redis takes no writes, nobody can tell whether a worker of it lives: look again when it does."
     )
 
 

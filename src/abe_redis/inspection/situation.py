@@ -18,7 +18,8 @@ class Situation:
     stats: StreamStats
     settings: Settings
     refuses_writes: bool = False
-    """Whether the server takes no writes. Then workers wait, and nothing shows that they live."""
+    """Whether the server takes no writes, not even a worker's. Then workers wait, and nothing shows that
+    they live."""
 
     @property
     def paused(self) -> list[GroupStats]:

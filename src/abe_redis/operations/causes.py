@@ -9,6 +9,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from abe_redis.client import failures
 from abe_redis.client.optional_commands import is_refused
+from abe_redis.client.passing_states import is_full
 from abe_redis.inspection.health import judge
 from abe_redis.inspection.memory import of_servers
 from abe_redis.operations import audit
@@ -82,7 +83,8 @@ def _away(redis: Redis) -> list[str]:
 async def _writing(redis: Redis, scope: Scope, streams: Sequence[StreamStats]) -> list[str]:
     """Whether the server takes writes; this one, of a key that is not there, changes nothing.
 
-    If it takes none, the streams are judged anew: the workers are not the cause.
+    If it takes none, the streams are judged anew: the workers are not the cause. Not if it has no memory
+    left: then they read, ack and give signs of life all the same.
     """
     (stream, *__) = scope.patterns.literals or (scope.settings.slack_events_topic,)
     try:
@@ -90,7 +92,7 @@ async def _writing(redis: Redis, scope: Scope, streams: Sequence[StreamStats]) -
     except RedisError as error:
         if not failures.passes(error) or not isinstance(error, ResponseError):
             raise
-        for one in streams:
+        for one in () if is_full(error) else streams:
             one.health, one.advice = judge(one, scope.settings, refuses_writes=True)
         return [str(failures.explain(error, scope.settings, doing="publishing"))]
     return []

@@ -153,3 +153,29 @@ def test_who_ended_with_a_retry_to_come_is_not_alive(client: redis.Redis, start:
     (group,) = json.loads(run_command("group", "list", STREAM, "--json").stdout)["groups"]
     assert group["alive"] == 0
     assert run_command("stats", STREAM).stdout.count("ended") == 1
+
+
+def test_in_a_full_server_who_waits_is_alive_and_all_tools_say_when_nobody_is(
+    client: redis.Redis, start: Start
+) -> None:
+    (worker,) = workers(start, count=1)
+    until(lambda: alive() == (1, 1), "it to be alive")
+    try:
+        client.config_set("maxmemory", 1)
+        signs(client, 3)  # which is longer than a lease
+        until(lambda: alive() == (1, 1), "it to be alive still")
+        worker.signal(signal.SIGTERM)
+        assert worker.wait() == 0, worker.stderr
+        assert not is_alive(worker), "not even for another lease"
+        client.config_set("maxmemory", 0)
+        client.xadd(STREAM, {"data": '{"n": 2}'})
+        client.config_set("maxmemory", 1)
+        stats = run_command("stats", STREAM).stdout
+        assert "no memory left" in stats
+        assert "stalled" in stats
+        doctor = run_command("doctor", "--json").stdout
+        said = [one for one in json.loads(doctor)["findings"] if one["check"] in {"streams", "holders"}]
+        assert [one["command"] for one in said] == [f"abe-redis worker MODULE:HANDLER --group {GROUP}"] * 2
+        assert said[0]["severity"] == "problem"
+    finally:
+        client.config_set("maxmemory", 0)

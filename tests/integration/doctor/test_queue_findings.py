@@ -6,9 +6,10 @@ import pytest
 from abe_redis import RedisMessageQueueBackend, Settings
 from abe_redis.doctor import Finding
 from abe_redis.streams import names
+from tests.integration.client import states
 from tests.integration.conftest import until
 from tests.integration.doctor.findings import EVENT, TOPIC, found, the_only
-from tests.servers import Server
+from tests.servers import Server, Servers
 
 
 async def test_a_key_of_another_type(redis_url: str, server: Server) -> None:
@@ -134,3 +135,18 @@ async def test_a_dead_consumer_beside_a_live_one_is_a_warning(redis_url: str, se
     assert finding.found.endswith("with 1 entry: working.")
     assert "Consumer 'gone' of group 'bot' holds 1 event, " in finding.advice
     assert "and has been silent for" in finding.advice
+
+
+async def test_no_finding_says_that_nobody_works_while_nobody_can_show_it(servers: Servers) -> None:
+    server = servers()
+    with server.admin() as admin:
+        for _ in range(1000):
+            admin.xadd(TOPIC, {"data": "x" * 2000})
+        admin.xgroup_create(TOPIC, "bot", "0")
+        admin.config_set("maxmemory", round(admin.info("memory")["used_memory"] / 0.85))
+    with states.without_replicas(server):
+        (stream,) = await found(server, "streams")
+        (holder,) = await found(server, "holders")
+    assert "nobody can tell whether a worker of it lives" in stream.advice
+    assert holder.advice == "What is finished is removed: look again when Redis takes writes."
+    assert stream.command == holder.command == ""
