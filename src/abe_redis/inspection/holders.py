@@ -7,12 +7,15 @@ from abe_redis.settings import Settings
 
 
 def stuck(group: GroupStats, settings: Settings) -> list[ConsumerStats]:
-    """The workers and agents that have held an event for longer than a lease, the longest first.
+    """The workers and agents that have held an event for longer than their lease, the longest first.
 
+    That is when a worker itself logs that its handler may be stuck, at the earliest.
     A person renews no lease, so what a person has had for longer is free.
     """
     found = [
-        one for one in group.consumers if one.full or _is_beyond(one, settings.redis_stream_lease_seconds)
+        one
+        for one in group.consumers
+        if one.full or _is_beyond(one, one.lease_seconds or settings.redis_stream_lease_seconds)
     ]
     return sorted((one for one in found if one.kind != "person"), key=lambda one: -(one.held_seconds or 0))
 
