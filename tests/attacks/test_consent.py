@@ -43,7 +43,7 @@ def test_an_agreement_counts_once_and_for_one_call(door: OpenDoor, client: redis
     first = {**WHAT, "ids": ids[:1]}
     words, token = asked(agent, first)
     assert words.startswith("Give up on events, 1 of slack_events: 1 for agents?")
-    assert words.endswith(f"Which: {ids[0]}.")
+    assert words.endswith(f"Which: {ids[0]} (message).")
 
     def buried() -> int:
         return int(client.xlen("dead:{slack_events}"))

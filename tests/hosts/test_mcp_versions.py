@@ -95,7 +95,7 @@ def test_the_user_is_asked_where_the_client_can(
     assert client.call("redrive", **again)["left"] == 0
     buried, *asked = client.questions()
     assert buried.startswith("Give up on events, 1 of slack_events: 1 for agents? They become dead letters.")
-    assert buried.endswith(f'The reason given: "spam". Which: {event["id"]}.')
+    assert f'The reason given: "spam". Which: {event["id"]} (' in buried
     assert len(asked) == 4, "nobody is asked about dead letters that are not there"
     for question in asked:
         assert question.startswith("Deliver dead letters again, 1 of slack_events: 1 for agents?")

@@ -111,7 +111,7 @@ async def _new(before: StreamStats | None, now: StreamStats, newest: Newest) -> 
     if not (count := _added(before, now)):
         return []
     views = await newest(now.stream, min(count, MOST_NEW))
-    found = Counter(map(_kind, views)).most_common()
+    found = Counter(map(kind, views)).most_common()
     parts = [_counted(number, *kind) for kind, number in found[:_MOST_NAMED]]
     if others := sum(number for _, number in found[_MOST_NAMED:]):
         parts.append(f"{others} new of other kinds")
@@ -123,7 +123,7 @@ async def _new(before: StreamStats | None, now: StreamStats, newest: Newest) -> 
     return [words]
 
 
-def _kind(view: EventView) -> tuple[str, str | None]:
+def kind(view: EventView) -> tuple[str, str | None]:
     """The usual name of its kind, and where it happened."""
     payload = view.payload or {}
     match kinds.kind_of(payload):

@@ -2,12 +2,15 @@
 
 import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
+from abe_redis.events import slack
+from abe_redis.mcp.changes import kind
+from abe_redis.mcp.trust import fact
 from abe_redis.operations.caller_limits import Named
-from abe_redis.runtime import plurals
-from abe_redis.sanitize.untrusted import quoted
+from abe_redis.sanitize.untrusted import quoted, shown
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -77,10 +80,10 @@ class Questions:
         of_each = ", ".join(
             f"{count} for {_name(group) if group else 'every group'}" for group, count in groups.items()
         )
-        ids = [letter.id for letter in letters]
+        which = await _which(operations, [(stream, letter.id) for letter in letters], dead=True)
         return Question(
-            f"Deliver dead letters again, {len(ids)} of {_name(stream)}: {of_each}? Handlers run again. "
-            f"Which: {plurals.named(ids)}.",
+            f"Deliver dead letters again, {len(letters)} of {_name(stream)}: {of_each}? Handlers run again. "
+            f"Which: {which}.",
             frozenset(Named(stream, letter.group or "", letter.id) for letter in letters),
         )
 
@@ -89,17 +92,31 @@ class Questions:
     ) -> Question | None:
         names = ("stream", "group", "ids", "consumer", "delay_seconds")
         given = {name: arguments[name] for name in names if arguments.get(name) is not None}
-        concerned = await (await self._operations()).concerned(**given)
+        operations = await self._operations()
+        concerned = await operations.concerned(**given)
         concerned = [one for one in concerned if one.held and (is_final or one.is_shared)]
         if not concerned:
             return None
-        held = [entry_id for one in concerned for entry_id in one.held]
+        which = await _which(operations, [(one.stream, its) for one in concerned for its in one.held])
         of_each = ", ".join(
             f"{len(one.held)} of {_name(one.stream)}: {len(one.held)} for {_name(one.group)}{_shared(one)}"
             for one in concerned
         )
         events = frozenset(Named(one.stream, one.group, its) for one in concerned for its in one.held)
-        return Question(f"{doing} events, {of_each}? {then} Which: {plurals.named(held)}.", events, doing)
+        return Question(f"{doing} events, {of_each}? {then} Which: {which}.", events, doing)
+
+
+async def _which(operations: "Operations", events: Sequence[tuple[str, str]], *, dead: bool = False) -> str:
+    """The first events by id, kind, channel and user, without a word of people; and how many more."""
+    said = list[str]()
+    for stream, entry_id in events[:_MOST_NAMED]:
+        (view,) = await operations.look_at(stream, [entry_id], dead=dead)
+        name, channel = kind(view)
+        user = fact("user", shown(slack.user_of(view.payload or {})))
+        facts = [name, *([f"in {channel}"] if channel else []), *([f"by {user}"] if user else [])]
+        said.append(entry_id if facts == ["event"] else f"{entry_id} ({' '.join(facts)})")
+    more = len(events) - len(said)
+    return ", ".join(said) + (f" and {more:,} more" if more else "")
 
 
 def _shared(concerned: "Concerned") -> str:

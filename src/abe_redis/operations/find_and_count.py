@@ -1,5 +1,6 @@
 """Searches of a caller: one event by its id, counts, changes, and the caller's own leases."""
 
+from collections.abc import Sequence
 from typing import Unpack
 
 import anyio.lowlevel
@@ -76,6 +77,13 @@ class Searching(Reading):
                     Room(1).bound(view)
                     return ReadResult(stream=place, mode="peek", events=[view], note="Nothing was changed.")
         return None
+
+    async def look_at(self, stream: str, entry_ids: Sequence[str], *, dead: bool) -> list[EventView]:
+        """These entries, or dead letters, of a stream; those that are gone have no payload."""
+        place = names.dead_letters(stream) if dead else stream
+        async with self._scope.redis(f"looking at {stream!r}") as redis, self._scope.limits.turn():
+            found = [(one, await peek.entry(redis, place, one)) for one in entry_ids]
+        return [event_views.view(one, entry.fields if entry else None) for one, entry in found]
 
     async def _no_group(self, redis: Redis, stream: str) -> str:
         """A sentence about a stream without a group, and the groups that its topic has elsewhere."""
