@@ -11,6 +11,7 @@ from abe_redis.mcp.trust import Trust
 from abe_redis.streams import names
 from tests.integration.agents import TOPIC, Ask, asking, refusal, said, server, text_of
 from tests.integration.conftest import MakeBackend
+from tests.integration.fences import INJECTIONS
 
 TRACE = """Traceback (most recent call last):
   File "/app/bot.py", line 12, in answer
@@ -123,3 +124,46 @@ async def test_every_dead_letter_is_redriven_only_by_word(ask: Ask, redis: Redis
     would = text_of(await ask("redrive"))
     assert "To do it: call again with all=true, dry_run=false and confirm=true" in would
     assert "2 dead letters" in text_of(await ask("redrive", all=True, dry_run=False, confirm=True))
+
+
+async def test_a_question_names_kind_channel_and_user_of_the_first_few(ask: Ask, redis: Redis) -> None:
+    letters = [await bury(redis, number) for number in range(1, 8)]
+    words = await refusal(ask, "redrive", all=True, dry_run=False)
+    assert f"Which: {letters[0]} (message in C1 by U1), {letters[1]} (message in C2 by U0), " in words
+    assert f"{letters[4]} (message in C2 by U1) and 2 more." in words
+    assert letters[5] not in words
+
+
+@pytest.mark.parametrize("injection", INJECTIONS, ids=range(len(INJECTIONS)))
+async def test_a_question_has_no_words_of_people(ask: Ask, redis: Redis, injection: str) -> None:
+    odd = {"type": injection, "channel": injection, "user": injection, "text": injection}
+    letter = await bury(redis, data=json.dumps({"type": "event_callback", "event": odd}))
+    words = await refusal(ask, "redrive", all=True, dry_run=False)
+    assert f"Which: {letter}. Ask them" in words
+
+
+async def test_what_shows_dead_letters_says_how_they_go_back(make_backend: MakeBackend, redis: Redis) -> None:
+    await bury(redis)
+    backend = make_backend()
+    calls: list[tuple[str, dict[str, Any]]] = [
+        ("read_stream", {"dead": True}),
+        ("count_events", {"dead": True}),
+        ("count_events", {"by": "reason"}),
+    ]
+    for tool, arguments in calls:
+        shown = text_of(await asking(server(backend, Permissions()))(tool, **arguments))
+        assert 'again: redrive(stream="slack_events", ids=["' in shown
+        assert "--groups" not in shown
+        limited = text_of(await asking(server(backend, Permissions(groups=("agents",))))(tool, **arguments))
+        assert (
+            'allowed for the groups "agents" only: for others this server needs the option --groups'
+            in limited
+        )
+        reader = text_of(await asking(server(backend, Permissions(read_only=True)))(tool, **arguments))
+        assert "redrive(" not in reader
+        assert "the user can run `abe-redis dead redrive slack_events`" in reader
+
+
+async def test_a_client_reads_at_once_how_a_person_is_forgotten(make_backend: MakeBackend) -> None:
+    said = str(server(make_backend()).instructions)
+    assert "`abe-redis erase --user U061F7AUR --dry-run`" in said

@@ -12,6 +12,8 @@ from abe_redis.mcp.compat.sdk import answer, text_answer
 from abe_redis.mcp.overview_length import plain
 from abe_redis.mcp.permissions import Permissions
 from abe_redis.operations.event_views import compact
+from abe_redis.runtime.shell import command
+from abe_redis.sanitize.untrusted import quoted, shown
 from abe_redis.schemas import ReadResult
 
 if TYPE_CHECKING:
@@ -58,9 +60,10 @@ class ToolSet:
         fence, structured = event_text.tag(), self._permissions.structured
         may = self._may_redrive if made.dead else self._may_lease
         may_change = not self._permissions.read_only and may(made)
+        step = self._about_redriving(made.stream) if made.dead and made.events and not may_change else ""
 
         def text(part: AgentRead) -> str:
-            return event_text.read(part, fence, may_change=may_change)
+            return "\n".join(filter(None, [event_text.read(part, fence, may_change=may_change), step]))
 
         def size(part: AgentRead) -> int:
             return len(text(part)) + (len(compact(plain(part))) if structured else 0)
@@ -82,6 +85,25 @@ class ToolSet:
         except RequestError:
             return False
         return True
+
+    def _about_redriving(self, stream: str) -> str:
+        """The sentence about how dead letters of a stream go back to work, as far as the caller may."""
+        by_hand = f"the user can run `{command('dead redrive', shown(stream))}`"
+        if self._permissions.read_only:
+            return f"This server was started with --read-only: to deliver dead letters again, {by_hand}."
+        try:
+            access.check("redrive")
+        except RequestError as error:
+            return str(error)
+        whose = event_text.whole(stream)
+        said = f'To deliver some again: redrive(stream={whose}, ids=["ID"]), or with a filter.'
+        if groups := self._permissions.groups:
+            those = ", ".join(map(quoted, groups))
+            said += (
+                f" It is allowed for the groups {those} only: for others this server needs the option "
+                f"--groups, or {by_hand}."
+            )
+        return said
 
     def _may_redrive(self, made: AgentRead) -> bool:
         """Whether the caller may deliver one of these dead letters again."""

@@ -211,7 +211,10 @@ class ReadingTools(ToolSet):
                 count=count,
             )
         )
-        return answer(plain(made), event_text.counted(made, event_text.tag()))
+        text = event_text.counted(made, event_text.tag())
+        if made.dead and made.total:
+            text += f"\n{self._about_redriving(made.stream)}"
+        return answer(plain(made), text)
 
 
 def _refuse_newest(what: str, order: str | None) -> None:
