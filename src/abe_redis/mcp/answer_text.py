@@ -94,7 +94,8 @@ def redriven(result: RedriveResult, *, is_chosen: bool) -> str:
     there = f"To see what there is: read_stream(stream={whole(result.stream)}, dead=true)."
     unknown = f" No dead letter of it has the id {', '.join(result.unknown)}." if result.unknown else ""
     if result.refused:
-        unknown += f" {_count(result.refused, 'chosen one')} may not go back from here: {result.refusal}"
+        verb = "stays" if result.refused == 1 else "stay"
+        unknown += f" {_count(result.refused, 'chosen one')} {verb}. {result.refusal}"
         there = ""
     if result.same_event:
         verb = "is" if result.same_event == 1 else "are"
@@ -220,7 +221,7 @@ def _consumer(one: ConsumerStats, group: GroupStats) -> str:
     had = f", as {one.holds}" if one.lease_over else ""
     waits = f"; {left - held:,} of it free for the next consumer{had}{waits}" if left > held else waits
     alive = "takes no events" if one.full else "alive"
-    state = alive if one.alive else f"silent for {one.idle_seconds:.0f} s"
+    state = alive if one.alive else f"silent for {plurals.duration(one.idle_seconds)}"
     return f"  Consumer {quoted(one.name)}: {state}, holds {held:,}{holds}{waits}."
 
 

@@ -39,7 +39,12 @@ class _Rewriter:
         if call := _call(words):
             return call
         said, self._said = self._said, True
-        return command[0] if said else f"{command[0]} (a command that the user can run)"
+        if said:
+            return command[0]
+        before = _COMMAND.sub("", command.string[: command.start()])
+        if before.count("(") > before.count(")"):
+            return f"{command[0]}, a command that the user can run"
+        return f"{command[0]} (a command that the user can run)"
 
 
 MOST_PROBLEMS = 5

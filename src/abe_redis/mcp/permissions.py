@@ -13,6 +13,7 @@ from abe_redis.mcp import access
 from abe_redis.mcp.trust import Trust, fact
 from abe_redis.operations.caller_limits import Limits
 from abe_redis.runtime import clock
+from abe_redis.sanitize.untrusted import quoted
 from abe_redis.schemas import MAX_COUNT
 from abe_redis.schemas.stats import AGENTS
 from abe_redis.streams.patterns import Patterns
@@ -161,8 +162,8 @@ class Permissions(Limits):
         access.check_group(group, stream)
         if self.groups and group not in self.groups:
             raise RequestError(
-                f"This server does not work in the group {group!r}, only in: "
-                f"{', '.join(map(repr, self.groups))} (--groups). read_stream looks at its events."
+                f"This server does not work in the group {quoted(group)}, only in: "
+                f"{', '.join(map(quoted, self.groups))} (--groups). read_stream looks at its events."
             )
 
     def may_create(self, group: str, *, first: bool) -> bool:

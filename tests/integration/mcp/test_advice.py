@@ -46,7 +46,7 @@ async def test_a_command_without_a_tool_is_the_users(make_backend: MakeBackend, 
     await redis.hset(names.records(TOPIC), f"floor {GROUP}", "0-1 0 1")
     await redis.xgroup_destroy(TOPIC, GROUP)
     advice = text_of(await ask("stream_stats"))
-    assert f"`abe-redis worker MODULE:HANDLER --group {GROUP}` (a command that the user can run)" in advice
+    assert f"`abe-redis worker MODULE:HANDLER --group {GROUP}`, a command that the user can run" in advice
     assert f"`abe-redis group remove {TOPIC} {GROUP}` says what" in advice, "that was said once"
 
 
@@ -238,7 +238,7 @@ async def test_a_redrive_says_which_groups_it_may_not_serve(make_backend: MakeBa
     shown = await ask("read_stream", dead=True)
     (first, _) = [event["id"] for event in shown.structuredContent["events"]]
     assert "To deliver one again" not in text_of(shown), "this server cannot"
-    why = "This server does not work in the group 'bot', only in: 'agents' (--groups)."
+    why = 'This server does not work in the group "bot", only in: "agents" (--groups).'
     for arguments in ({"all": True}, {"ids": [first]}, {"group": "bot"}, {"reason": "boom"}):
         for doing in ({}, {"dry_run": False, "confirm": True}):
             answer = text_of(await ask("redrive", **arguments, **doing))

@@ -70,10 +70,10 @@ async def test_a_long_overview_ends_sentences_and_points_at_the_worst_stream(
     overview = str(next(iter(await agent.read_resource("abe-redis://overview"))).content)
     for text in (text_of(await ask("stream_stats")), overview):
         assert len(text) <= OVERVIEW_CHARS
-        assert text.count("(a command that the user can run)") == 1
+        assert text.count("a command that the user can run") == 1
         assert 'stream_stats(stream="slack_events") shows all of it.' in text
         assert 'what waits: read_stream(stream="slack_events", group="group-0", waiting=true)' in text
         (cut,) = [line for line in text.splitlines() if line.endswith(" …")]
-        assert cut.endswith("(a command that the user can run)) …")
+        assert cut.endswith("`, a command that the user can run) …")
     whole = text_of(await ask("stream_stats", stream=TOPIC))
     assert whole.count("\n- Group 'group-") == 12

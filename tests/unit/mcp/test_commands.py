@@ -38,6 +38,10 @@ OF_PEOPLE = {"cli", "doctor", "dashboard", "worker", "bolt", "slack", "testing",
             "remove it with `abe-redis group remove s g --force` (a command that the user can run).",
         ),
         ("`abe-redis stats 'not closed`", "`abe-redis stats 'not closed` (a command that the user can run)"),
+        (
+            "start a worker (`abe-redis worker x:y`)",
+            "start a worker (`abe-redis worker x:y`, a command that the user can run)",
+        ),
         ("`redis-cli info` says", "`redis-cli info` says"),
         (
             "`abe-redis doctor`, `abe-redis worker x:y`; `abe-redis stats`",
