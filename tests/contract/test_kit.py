@@ -112,6 +112,23 @@ def test_events_are_as_slack_sends_them() -> None:
     assert signed(mention, "other", at=1531420618)[1] != headers
 
 
+def test_events_of_several_processes_have_ids_of_their_own() -> None:
+    program = """if True:
+        import os
+        from abe_redis.testing import app_mention
+        print(app_mention("x")["event_id"], flush=True)
+        if child := os.fork():
+            os.waitpid(child, 0)
+        print(app_mention("x")["event_id"], flush=True)
+    """
+    runs = [
+        subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+        for _ in range(2)
+    ]
+    ids = "".join(runs).split()
+    assert len(set(ids)) == len(ids) == 6
+
+
 def test_payloads_carry_what_real_ones_carry() -> None:
     """What Slack MCP Server's model asks for, and what handlers look for."""
     mention = app_mention("hello <#C0OTHER> &amp; <https://example.com|all>")

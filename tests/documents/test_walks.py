@@ -53,7 +53,7 @@ until abe-redis stats --json | python -c '
 import json, sys
 groups = [group for stream in json.load(sys.stdin)["streams"] for group in stream["groups"]]
 sys.exit(not groups or any(group["pending"] or group["lag"] != 0 for group in groups))
-'; do kill -0 $worker || exit 1; sleep 0.2; done
+'; do kill -0 $worker || exit 1; sleep 1; done
 kill $worker
 wait $worker
 exit 124
@@ -141,10 +141,13 @@ def test_the_snippets_of_a_page_run(page: str, redis_url: str, tmp_path: Path) -
     environment = os.environ | {"REDIS_URL": redis_url, "HOME": str(tmp_path)}
     for language, body in found:
         if language == "python":
-            command = [sys.executable, "-W", "error", "-c", body]
-            assert subprocess.run(command, env=environment, check=False, timeout=PATIENCE).returncode == 0, (
-                body
-            )
+            program = ["-c", body]
+            if "def test_" in body:
+                (tmp_path / "test_page.py").write_text(body, encoding="utf-8")
+                program = ["-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path / "test_page.py")]
+            command = [sys.executable, "-W", "error", *program]
+            done = subprocess.run(command, env=environment, cwd=tmp_path, check=False, timeout=PATIENCE)
+            assert done.returncode == 0, body
         if language == "sh":
             for line in body.splitlines():
                 done = run_command(*shlex.split(line)[1:], env=environment)

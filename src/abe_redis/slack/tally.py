@@ -1,16 +1,19 @@
 """Counts what was received and refused, for the log: numbers and reasons, without payloads."""
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import override
 
-from abe_redis.observability.hooks import EndOfReceiving, Fate, Observer
+from abe_redis.events.codec import Fields
+from abe_redis.events.published import Published
+from abe_redis.observability.hooks import EndOfPublishing, EndOfReceiving, Fate, Observer
 
 
 class Tally(Observer):
     """Counts the payloads that this process receives."""
 
     def __init__(self) -> None:
-        self._received = 0
+        self._received = self._known = 0
         self._ended: dict[Fate, Counter[str]] = {}
 
     @override
@@ -21,10 +24,18 @@ class Tally(Observer):
     def _end(self, fate: Fate, reason: str) -> None:
         self._ended.setdefault(fate, Counter())[reason] += 1
 
+    @override
+    def publishing(self, stream: str, entries: Sequence[Fields]) -> EndOfPublishing:
+        return self._published
+
+    def _published(self, published: Sequence[Published], error: BaseException | None) -> None:  # noqa: ARG002
+        self._known += sum(one.duplicate for one in published)
+
     def __str__(self) -> str:
         """As in `5 received: 3 queued (3 to 'slack_events'), 2 refused (2 bad signature)`."""
         parts = [
             self._part("queued", "{count} to {reason!r}"),
+            f"{self._known} of them published before" if self._known else "",
             self._part("answered", ""),
             self._part("refused", "{count} {reason}"),
         ]

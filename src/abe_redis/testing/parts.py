@@ -1,9 +1,14 @@
 """The parts of Slack's payloads, for the makers: ids, times, rich text."""
 
 import re
+import secrets
 import time
+from collections.abc import Iterator
+from functools import cache
 from itertools import count
 from typing import Any
+
+from abe_redis.runtime import fork
 
 TEAM, CHANNEL, USER, BOT, APP = "T061EG9R6", "C0LAN2Q65", "U061F7AUR", "U0LAN0Z89", "A0MDYCDME"
 """The ids of a team, a channel, a person, the bot and its app, from Slack's own documentation."""
@@ -12,12 +17,16 @@ DIRECT_CHANNEL, BOT_ID = "D024BE91L", "B19LU7CSY"
 TOKEN = "Jhj5dZrVaK7ZwHHjRyZWjbDl"  # noqa: S105 - Slack's own example
 """The deprecated verification token, which Slack still sends; it never reaches Redis."""
 
-_numbers = count(1)
+
+@cache
+def _numbers(generation: int) -> Iterator[int]:  # noqa: ARG001 - a forked process has numbers of its own
+    """Where they begin, nobody else does: Redis may know the events of other processes."""
+    return count(secrets.randbelow(9_000_000_000))
 
 
 def next_number() -> int:
-    """A number that is unique in this process."""
-    return next(_numbers)
+    """A number that no other call has, in this process or, most probably, in any."""
+    return next(_numbers(fork.generation()))
 
 
 def timestamp() -> str:
