@@ -177,7 +177,7 @@ class Consumer(GroupConsumer):
             await self._give_back(redis, list(self._buffer))
             self._reclaims.begin_anew()
         await self._mixed_kinds.look_for_ordered(redis, self._discovery.ready)
-        await self._maintain(redis, self._discovery.ready)
+        await self._maintain(redis, list(self._discovery.ready), reading=self._wants_more())
 
     async def _give_back(self, redis: Redis, held: list[Held]) -> None:
         """Release prefetched entries."""

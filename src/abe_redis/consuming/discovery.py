@@ -128,6 +128,10 @@ class Discovery:
             self.paused.pop(stream, None)
             self._to_ask[stream] = None
 
+    def look_at(self, streams: Iterable[str]) -> None:
+        """Check these at the next tick: they have no group any more."""
+        self._to_ask |= dict.fromkeys(streams)
+
     def recheck(self) -> None:
         """Check every stream again: one of them was deleted or replaced."""
         now = time.monotonic()

@@ -6,7 +6,7 @@ The caller of `next` takes from the buffer. A second task acks what is finished,
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import anyio
@@ -110,13 +110,8 @@ class GroupConsumer(ABC):
         if self._waiting:
             raise RuntimeError("Two tasks ask the same consume() for an event; give each its own.")
         self._life.check_loop()
-        self._life.start(
-            {
-                self.name: self._run,
-                f"acks of {self.name}": self._ack_batcher.run,
-                f"leftovers of {self.name}": self._ack_batcher.run_leftovers,
-            }
-        )
+        tasks = {self.name: self._run, f"acks of {self.name}": self._ack_batcher.run}
+        self._life.start(tasks | {f"leftovers of {self.name}": self._ack_batcher.run_leftovers})
         self._waiting = True
         try:
             while not self._closed and not self._draining:
@@ -273,11 +268,13 @@ class GroupConsumer(ABC):
         self._recheck()
         self._wanted.set()
 
-    async def _maintain(self, redis: Redis, streams: Iterable[str]) -> None:
-        """Maintain these streams, at the end of a tick."""
+    async def _maintain(self, redis: Redis, streams: Sequence[str], *, reading: bool) -> None:
+        """Maintain these streams, at the end of a tick; `reading`: whether new events are read from them."""
         active, self._in_flight.active = self._in_flight.active, set()
         held = {stream for stream, _ in self._in_flight.delivered_events} | self._in_flight.streams
-        await self._maintenance.tick(redis, self._away.here(streams), active, held)
+        unread = self._away.here((*self._discovery.paused, *(() if reading else streams)))
+        await self._maintenance.tick(redis, self._away.here(streams), active, held, unread)
+        self._discovery.look_at(self._maintenance.without_group)
         await self._in_flight.let_go_of_given_up(redis, self._maintenance.given_up)
         joined = self._away.here((*self._discovery.ready, *self._discovery.paused))
         await self._presence.tick(redis, joined, busy=self._in_flight.streams, new=self._discovery.made)

@@ -5,7 +5,7 @@ None of it is needed for reading: see `tolerance`.
 
 import logging
 import math
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from itertools import batched
 
 from redis.asyncio import Redis
@@ -31,6 +31,9 @@ It is less than a tick: who recorded a stream does so again at its next tick, un
 
 _LATE_SECONDS = 1.0
 """By how much a tick may come later than something is due."""
+
+_UNREAD_AT_A_TICK = 100
+"""Number of streams of which nothing is read that are recorded at a tick, in turn: two seconds for 250."""
 
 _ROOM = 1000
 """Number of finished events removed when the server is full; after fewer it is full again at once."""
@@ -62,6 +65,10 @@ class Maintenance:
         self.given_up = dict[str, str]()
         """Streams in which a person took something from the consumer, each with the number by which it
         confirms that it let go of that."""
+        self.without_group = set[str]()
+        """Streams that had no group at the last record: somebody deleted the stream or the group."""
+        self._turn = 0
+        """Where the streams begin, of which nothing is read, that are recorded next."""
         self._consumer = consumer
         self._away = away
         self._settings = settings
@@ -93,13 +100,17 @@ class Maintenance:
         self._sweep_seconds = 3 * settings.redis_stream_lease_seconds
         self._sweep_at = clock.now() + self._sweep_seconds
 
-    async def tick(self, redis: Redis, streams: Iterable[str], active: set[str], held: set[str]) -> None:
+    async def tick(
+        self, redis: Redis, streams: Iterable[str], active: set[str], held: set[str], unread: Sequence[str]
+    ) -> None:
         """Maintain the streams that are read.
 
         Args:
+            redis: The client.
             streams: The streams.
             active: Those in which an event was finished.
             held: Those of which the consumer has an event.
+            unread: Those of which nothing is read at present, so that nothing else counts what they lose.
         """
         streams, asks_memory = list(streams), self._is_full
         if clock.now() >= self._sweep_at:
@@ -116,17 +127,24 @@ class Maintenance:
             asks_memory = True
         # Also streams in which nothing was finished: more may have been published to them.
         away = {stream for stream in active | self._unfinished | held | self._to_trim if stream in self._away}
-        recorded = sorted((active | self._unfinished | held) - away)
+        others = self._some_of(unread) - (active | self._unfinished | held)
+        recorded = sorted((active | self._unfinished | held | others) - away)
         if asks_memory and not recorded:  # one is enough to find out; who publishes may be refused meanwhile
             recorded = streams[:1]
         self._short, self._long, self._left_out = set(), set(), set()
         await self._tolerance.attempt("recording what is finished", self._record(redis, recorded))
-        self._unfinished |= away
+        self._unfinished = (self._unfinished - others) | away
         if self._older_data.noticed:  # perhaps in other streams, too
             await self._place(redis, streams)
             self._older_data.say()
         await self._tolerance.attempt("trimming", self._trim(redis, streams, active - away))
         self._to_trim |= away & active
+
+    def _some_of(self, unread: Sequence[str]) -> set[str]:
+        """Some of the streams of which nothing is read; all of them have their turn."""
+        begin = self._turn if self._turn < len(unread) else 0
+        self._turn = begin + _UNREAD_AT_A_TICK
+        return set(unread[begin : self._turn])
 
     async def end(self, redis: Redis, streams: Iterable[str], active: set[str]) -> None:
         """Record once more what is finished: nobody may come to do so before somebody destroys the group.
@@ -160,7 +178,7 @@ class Maintenance:
                 )
 
     async def _record(self, redis: Redis, streams: list[str], *, is_last: bool = False) -> None:
-        self.given_up = {}
+        self.given_up, self.without_group = {}, set()
         if streams:
             # While the server is full, each consumer has to find out when it has memory again.
             recent = 0 if self._is_full or is_last else _RECENT_SECONDS
@@ -175,6 +193,7 @@ class Maintenance:
             self._older_data.look({stream: progress.trail for stream, progress in found.items()})
             self._unfinished = {stream for stream, progress in found.items() if progress.unfinished}
             self._left_out = {stream for stream, progress in found.items() if progress.is_left_out}
+            self.without_group = {stream for stream, progress in found.items() if progress.has_no_group}
             lengths = {stream: progress.length for stream, progress in found.items() if progress.length >= 0}
             sizes = {
                 one: (length, found[one].unfinished)

@@ -167,6 +167,11 @@ class Progress:
         """Whether another consumer has recorded it recently, so that nothing was looked at."""
         return self.unfinished < 0
 
+    @property
+    def has_no_group(self) -> bool:
+        """Whether there is no such group, or no stream."""
+        return self.length < 0 and not self.is_left_out
+
 
 async def record_progress(
     redis: Redis, streams: Sequence[str], group: str, *, recent_seconds: float = 0, consumer: str = ""

@@ -241,7 +241,7 @@ class OrderedConsumer(GroupConsumer):
             ready = list(self._discovery.ready)
             await self._ownership.rebalance(redis, ready, [name for name in ready if self._is_busy(name)])
         await self._mixed_kinds.look_for_unordered(redis, self._ownership.known)
-        await self._maintain(redis, self._ownership.streams)
+        await self._maintain(redis, list(self._ownership.streams), reading=self._wants_more())
         released = self._maintenance.given_up
         await self._takeover.load_released(redis, released, until=self._renew_at)
         if self._queues.remove_lost() or released:

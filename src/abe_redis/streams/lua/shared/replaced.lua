@@ -26,14 +26,20 @@ local function unfinished_upto(stream, records, group, known, upto)
   return count + count_pages(stream, known.position, upto, 10000)
 end
 
--- The last entry that such a stream has of those from before the record (or its last id); nil if it has none:
--- then it was made anew. What came later may have been published since. `last` was the last entry that the
--- group was given; ids of a foreign publisher may lie ahead of the clock.
-local function last_of_copy(stream, records, group, info, known, last)
+-- Up to which id the record goes, and the last id that the group had been given by then. Since the record, it
+-- may have been given what was published to the copy; ids of a foreign publisher may lie ahead of the clock.
+local function end_of_record(records, group, known, last)
   local seconds = string.match(redis.call('HGET', records, 'used ' .. group) or '', '^%d+%.%d+$')
-  local at, bound = seconds and seconds * 1000 or known and known.at, last
-  if at then bound = string.format('%.0f-18446744073709551615', at) end
-  if before(bound, last) then bound = last end
+  local at = seconds and seconds * 1000 or known and known.at
+  local bound = at and string.format('%.0f-18446744073709551615', at) or last
+  if known and before(bound, known.position) then bound = known.position end
+  if before(bound, last) then last = known and known.position or bound end
+  return bound, last
+end
+
+-- The last entry that such a stream has of those from before the record (or its last id); nil if it has none:
+-- then it was made anew. What came later may have been published since.
+local function last_of_copy(stream, info, bound, last)
   local entry = redis.call('XREVRANGE', stream, bound, '-', 'COUNT', 1)[1]
   return entry and entry[1] or before(info['last-generated-id'], last) and info['last-generated-id'] or nil
 end
@@ -45,8 +51,9 @@ end
 local function forget_replaced(stream, records, group, info, floor, unfinished)
   local known = known_of(records, group)
   local last, gone = unpack(redis.call('HMGET', records, 'last ' .. group, 'gone ' .. group))
-  last = last or floor
-  local upto = info and last_of_copy(stream, records, group, info, known, last)
+  local bound
+  bound, last = end_of_record(records, group, known, last or floor)
+  local upto = info and last_of_copy(stream, info, bound, last)
   if upto then unfinished = unfinished - unfinished_upto(stream, records, group, known, upto) end
   for mark in string.gmatch(gone or '', '(-?)%d+-%d+') do
     if mark == '' then unfinished = unfinished - 1 end
