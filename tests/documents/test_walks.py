@@ -146,8 +146,8 @@ def test_the_snippets_of_a_page_run(page: str, redis_url: str, tmp_path: Path) -
                 (tmp_path / "test_page.py").write_text(body, encoding="utf-8")
                 program = ["-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path / "test_page.py")]
             command = [sys.executable, "-W", "error", *program]
-            done = subprocess.run(command, env=environment, cwd=tmp_path, check=False, timeout=PATIENCE)
-            assert done.returncode == 0, body
+            ran = subprocess.run(command, env=environment, cwd=tmp_path, check=False, timeout=PATIENCE)
+            assert ran.returncode == 0, body
         if language == "sh":
             for line in body.splitlines():
                 done = run_command(*shlex.split(line)[1:], env=environment)

@@ -101,7 +101,12 @@ class Maintenance:
         self._sweep_at = clock.now() + self._sweep_seconds
 
     async def tick(
-        self, redis: Redis, streams: Iterable[str], active: set[str], held: set[str], unread: Sequence[str]
+        self,
+        redis: Redis,
+        streams: Iterable[str],
+        active: set[str],
+        held: set[str],
+        unread: Sequence[str] = (),
     ) -> None:
         """Maintain the streams that are read.
 
