@@ -16,7 +16,7 @@ def test_an_operators_night_ends_no_process_and_loses_nothing() -> None:
         "frozen worker": "A live consumer takes over what it holds",
         "deleted group": "see `abe-redis audit`",
         "deleted consumer": "Put back",
-        "full memory": "Raise its maxmemory",
+        "full memory": "raise its maxmemory",
         "stopped server": "Check that it runs",
         "full disk": "REDIS_OUTBOX",
         "failover": "If its primary is changing, that passes",

@@ -77,7 +77,7 @@ def print_stats(streams: Sequence[StreamStats], *, every_consumer: bool, lease_s
         console.print(f"{count(more, 'consumer')} more: `abe-redis stats STREAM` shows all of a stream.")
     if every_consumer:
         console.print(
-            f"Leases of whoever has these settings last {lease_seconds:g} s (REDIS_STREAM_LEASE_SECONDS)."
+            f"By this shell's settings, a lease lasts {lease_seconds:g} s (REDIS_STREAM_LEASE_SECONDS)."
         )
     for one in streams:
         if one.health != "ok" or one.advice != NOTHING:

@@ -67,7 +67,7 @@ class Holding:
         self._told &= held.keys()
         if len(self._took) < FEWEST:
             return
-        longest = max(self._took)
+        longest = max(0.1, *self._took)
         bound = max(self._lease_seconds, BY_FAR * longest)
         for one, seconds in held.items():
             if seconds > bound and one not in self._told:

@@ -75,7 +75,8 @@ def _sentence(group: str, streams: list[str], waiting: int, others: list[str]) -
     move = command("group reset", streams[0], group, options="--from now --force")
     each = "" if len(streams) == 1 else _and_so_on(streams) if not meant else ", and so for each"
     return (
-        f"{said} To leave out what waits, move the group to the end: `{move}`{each}. "
+        f"{said} If that is right, there is nothing to do. To leave out what waits, move the group to "
+        f"the end: `{move}`{each}. "
         "Before the first start, `abe-redis group create` with `--from now` does that."
     )
 

@@ -40,7 +40,8 @@ class Retry:
 
     def __str__(self) -> str:
         uncounted = "" if self.counts else ", and this delivery does not count"
-        return f"it is to be delivered again in {self.delay:.1f} s{uncounted}"
+        when = f"in {self.delay:.1f} s" if self.delay else "at once"
+        return f"it is to be delivered again {when}{uncounted}"
 
 
 @dataclass(frozen=True, slots=True)

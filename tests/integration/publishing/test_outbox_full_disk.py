@@ -199,13 +199,14 @@ def test_a_process_that_is_killed_while_it_empties_leaves_room_for_the_next(tmp_
 
 _PUBLISHERS = """
 import itertools
+import json
 
 from abe_redis import RedisMessageQueueBackend, Settings
 from abe_redis.publishing import outbox_delivery, publisher
 
 publisher.PUBLISH_SECONDS, outbox_delivery.LOOK_SECONDS = 0.3, 0.2
 outbox_delivery.failures.pause_seconds = lambda failures: 0.02
-accepted = {"a": 0, "b": 0, "c": 0}
+accepted, doubtful = {"a": 0, "b": 0, "c": 0}, []
 
 def start():
     return RedisMessageQueueBackend(Settings(redis_url=sys.argv[2], redis_outbox=path))
@@ -216,7 +217,10 @@ async def publish(queue, name):
     try:
         event = {"by": name, "n": accepted[name], "text": "x" * next(sizes)}
         await queue.publish("slack_events", event)
-    except OutboxFullError:
+    except OutboxFullError as error:
+        if error.uncertain:  # Redis has been slow, and may have it
+            doubtful.append([name, accepted[name]])
+            accepted[name] += 1
         return False
     accepted[name] += 1
     return True
@@ -238,7 +242,7 @@ async def main():
             await asyncio.sleep(0.02)
         while (await a.outbox_size()).waiting:
             await asyncio.sleep(0.02)
-    print(*accepted.values(), flush=True)
+    print(json.dumps([accepted, doubtful]), flush=True)
 
 asyncio.run(main())
 """
@@ -264,8 +268,10 @@ def test_publishers_of_a_full_disk_go_on_when_redis_is_back(tmp_path: Path, own_
             process.kill()
     assert process.returncode == 0, errors
     found = [json.loads(one["data"]) for one in entries(own_server)]
-    for name, count in zip("abc", map(int, said.split()), strict=True):
-        assert [one["n"] for one in found if one["by"] == name] == list(range(count)), name
+    accepted, doubtful = json.loads(said)
+    for name, count in accepted.items():
+        numbers = [one["n"] for one in found if one["by"] == name]
+        assert numbers == [n for n in range(count) if n in numbers or [name, n] not in doubtful], name
 
 
 @pytest.mark.parametrize("is_back", [True, False], ids=["Redis is back", "Redis is away"])

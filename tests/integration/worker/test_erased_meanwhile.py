@@ -14,7 +14,7 @@ from tests.integration.worker.worker_at_work import DEAD, at_work
 @pytest.mark.parametrize(
     ("policy", "words"),
     [
-        (Backoff(first=0), "it is to be delivered again in 0.0 s."),
+        (Backoff(first=0), "it is to be delivered again at once."),
         (lambda *_: Bury("no"), "it is to move to the dead letters."),
     ],
     ids=["retried", "buried"],
