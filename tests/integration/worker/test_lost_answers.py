@@ -84,7 +84,7 @@ async def working(
     policy: Any,
     *,
     ordered: bool,
-    lease: float = 1,
+    lease: float = 4,
     concurrency: int = 1,
     **settings: Any,
 ) -> AsyncIterator[RefusingProxy]:
