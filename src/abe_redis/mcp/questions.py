@@ -110,7 +110,7 @@ async def _which(operations: "Operations", events: Sequence[tuple[str, str]], *,
     """The first events by id, kind, channel and user, without a word of people; and how many more."""
     said = list[str]()
     for stream, entry_id in events[:_MOST_NAMED]:
-        (view,) = await operations.look_at(stream, [entry_id], dead=dead)
+        view = await operations.look_at(stream, entry_id, dead=dead)
         name, channel = kind(view)
         user = fact("user", shown(slack.user_of(view.payload or {})))
         facts = [name, *([f"in {channel}"] if channel else []), *([f"by {user}"] if user else [])]

@@ -1,6 +1,5 @@
 """Searches of a caller: one event by its id, counts, changes, and the caller's own leases."""
 
-from collections.abc import Sequence
 from typing import Unpack
 
 import anyio.lowlevel
@@ -78,12 +77,12 @@ class Searching(Reading):
                     return ReadResult(stream=place, mode="peek", events=[view], note="Nothing was changed.")
         return None
 
-    async def look_at(self, stream: str, entry_ids: Sequence[str], *, dead: bool) -> list[EventView]:
-        """These entries, or dead letters, of a stream; those that are gone have no payload."""
+    async def look_at(self, stream: str, entry_id: str, *, dead: bool) -> EventView:
+        """An entry, or a dead letter, of a stream; one that is gone has no payload."""
         place = names.dead_letters(stream) if dead else stream
         async with self._scope.redis(f"looking at {stream!r}") as redis, self._scope.limits.turn():
-            found = [(one, await peek.entry(redis, place, one)) for one in entry_ids]
-        return [event_views.view(one, entry.fields if entry else None) for one, entry in found]
+            entry = await peek.entry(redis, place, entry_id)
+        return event_views.view(entry_id, entry.fields if entry else None)
 
     async def _no_group(self, redis: Redis, stream: str) -> str:
         """A sentence about a stream without a group, and the groups that its topic has elsewhere."""

@@ -5,17 +5,16 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from abe_redis import Operations, RedisMessageQueueBackend
+from abe_redis import RedisMessageQueueBackend
 from abe_redis.errors import RedisRefusedError
 from abe_redis.operations.dead_letter_choice import Choice
 from abe_redis.operations.dead_letters import DeadLetters
 from abe_redis.operations.scope import Scope
-from abe_redis.schemas import StreamStats
 from abe_redis.streams import names
 from tests.integration.agents import asking, server, text_of
 from tests.integration.conftest import MakeBackend
+from tests.integration.inspection.looking import STREAM, seen
 
-STREAM = "slack_events"
 BOUNDS = {"redis_stream_maxlen": 1, "redis_stream_hard_maxlen": 3}
 
 
@@ -23,11 +22,6 @@ BOUNDS = {"redis_stream_maxlen": 1, "redis_stream_hard_maxlen": 3}
 def redis_url(either_url: str) -> str:
     """Every test runs on both servers."""
     return either_url
-
-
-async def seen(backend: RedisMessageQueueBackend) -> StreamStats:
-    (found,) = (await Operations(backend).stream_stats(stream=STREAM)).streams
-    return found
 
 
 async def filled(publisher: RedisMessageQueueBackend, redis: Redis) -> None:

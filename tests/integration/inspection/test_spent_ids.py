@@ -5,14 +5,13 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from abe_redis import Operations, RedisMessageQueueBackend
 from abe_redis.doctor import examine
 from abe_redis.errors import RedisRefusedError
-from abe_redis.schemas import StreamStats
 from abe_redis.streams import ids
 from tests.integration.agents import asking, server, text_of
 from tests.integration.conftest import MakeBackend, until
 from tests.integration.consuming.recorded_bots import GROUP, KINDS, STREAM, Bot
+from tests.integration.inspection.looking import seen
 
 REFUSED = "A stream has the last id there is"
 
@@ -21,11 +20,6 @@ REFUSED = "A stream has the last id there is"
 def redis_url(either_url: str) -> str:
     """Every test runs on both servers."""
     return either_url
-
-
-async def seen(backend: RedisMessageQueueBackend) -> StreamStats:
-    (found,) = (await Operations(backend).stream_stats(stream=STREAM)).streams
-    return found
 
 
 async def set_last_id(redis: Redis, last: str) -> None:
