@@ -81,7 +81,9 @@ def _call(words: Sequence[str]) -> str | None:
             return f"stream_stats({_stream(streams)})"
         case ["dead", "list" | "show" as look, *named]:
             is_one = look == "show" and named
-            which = f"event_id={whole(named[-1])}" if is_one else _stream(named[:1], more="dead=true")
+            which = (
+                f"event_id={whole(named[-1])}, dead=true" if is_one else _stream(named[:1], more="dead=true")
+            )
             return f"read_stream({which})"
         case ["dead", "summary", *streams]:
             return f"count_events({_stream(streams, more='by="reason"')})"

@@ -156,7 +156,8 @@ def _hints(result: AgentRead, *, may_change: bool) -> list[str]:
             "calls leased it, name it."
         )
     if any(event.truncated for event in result.events):
-        lines.append(f'To see one whole: read_stream(stream={stream}, event_id="ID", payload="whole").')
+        which = 'event_id="ID", dead=true' if result.dead else 'event_id="ID"'
+        lines.append(f'To see one whole: read_stream(stream={stream}, {which}, payload="whole").')
     yours = [one.redriven_as or result.events[0].id for one in result.handled if one.yours]
     if yours:
         own = f'ids=["{yours[0]}"]'
@@ -168,7 +169,9 @@ def _hints(result: AgentRead, *, may_change: bool) -> list[str]:
         lines.append(f'To work on one: lease_events(stream={stream}, group={group}, ids=["ID"]).')
     letter = next((one.dead_id for one in result.handled if one.state == "buried" and one.dead_id), None)
     if letter is not None:
-        lines.append(f'To see why it was given up on: read_stream(stream={stream}, event_id="{letter}").')
+        # An event of the stream may have the same id, if it came in the same millisecond.
+        look = f'read_stream(stream={stream}, event_id="{letter}", dead=true)'
+        lines.append(f"To see why it was given up on: {look}.")
     if result.events and result.dead:
         which = result.events[0].id if len(result.events) == 1 else "ID"
         if may_change:

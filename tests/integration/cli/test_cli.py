@@ -63,7 +63,7 @@ def test_stats_shows_which_consumer_holds_which_event(monkeypatch: pytest.Monkey
     monkeypatch.setenv("REDIS_STREAM_LEASE_SECONDS", "1800")
     published = json.loads(run("publish", '{"type": "message"}', "--json").stdout)["id"]
     assert run("read", "--group", "workers", "--consumer", "ann").returncode == 0
-    assert "last 1800 s (REDIS_STREAM_LEASE_SECONDS)" in run("stats", "slack_events").stdout
+    assert "a lease lasts 1800 s (REDIS_STREAM_LEASE_SECONDS)" in run("stats", "slack_events").stdout
     for arguments in ([], ["slack_events"]):
         table = run("stats", *arguments).stdout
         (row,) = [line for line in table.splitlines() if "ann" in line]

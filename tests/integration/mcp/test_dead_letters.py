@@ -27,10 +27,10 @@ def ask(make_backend: MakeBackend) -> Ask:
     return asking(server(make_backend(), Permissions()))
 
 
-async def bury(redis: Redis, number: int = 1, **more: Any) -> str:
-    """An event that the group `bot` gave up on; the id of its dead letter."""
+async def bury(redis: Redis, number: int = 1, *, letter_id: str | None = None, **more: Any) -> str:
+    """An event that the group `bot` gave up on; the id of its dead letter, by default not the event's."""
     event = json.dumps(said(number) | {"event_id": f"Ev{number}"})
-    entry_id: Any = await redis.xadd(TOPIC, {"data": event})
+    entry_id: Any = await redis.xadd(TOPIC, {"data": event}, letter_id or f"{number}-0")
     fields: Any = {
         "data": event,
         "abe:reason": "KeyError: xoxb-123456789012-secretsecret",
@@ -42,7 +42,7 @@ async def bury(redis: Redis, number: int = 1, **more: Any) -> str:
     }
     if not await redis.exists(names.dead_letters(TOPIC)):
         await redis.xgroup_create(TOPIC, "bot", "$")
-    letter: Any = await redis.xadd(names.dead_letters(TOPIC), fields | more)
+    letter: Any = await redis.xadd(names.dead_letters(TOPIC), fields | more, letter_id or "*")
     return str(letter.decode())
 
 
@@ -50,7 +50,7 @@ async def test_the_way_from_an_event_to_why_it_failed_has_no_dead_end(ask: Ask, 
     letter = await bury(redis)
     found = text_of(await ask("read_stream", event_id="Ev1"))
     assert f"; dead letter {letter}." in found
-    call = f'To see why it was given up on: read_stream(stream="{TOPIC}", event_id="{letter}").'
+    call = f'To see why it was given up on: read_stream(stream="{TOPIC}", event_id="{letter}", dead=true).'
     assert call in found
     for arguments in ({"stream": TOPIC}, {}, {"dead": True}):
         for event_id in (letter, *["Ev1"] * ("dead" in arguments)):
@@ -62,6 +62,15 @@ async def test_the_way_from_an_event_to_why_it_failed_has_no_dead_end(ask: Ask, 
             assert "secretsecret" not in shown
             assert f'To deliver one again: redrive(stream="{TOPIC}", ids=["{letter}"]).' in shown
             assert f"`abe-redis dead show {letter}`" in shown
+
+
+async def test_a_dead_letter_is_shown_whose_id_an_event_of_the_stream_has_too(ask: Ask, redis: Redis) -> None:
+    """Redis numbers each stream by its own: what was published as something was buried has the same id."""
+    letter = await bury(redis, letter_id="1795961524317-0")
+    shown = text_of(await ask("read_stream", event_id=letter))
+    assert f'read_stream(stream="{TOPIC}", event_id="{letter}", dead=true).' in shown
+    shown = text_of(await ask("read_stream", stream=TOPIC, event_id=letter, dead=True))
+    assert shown.startswith(f'1 dead letter of "{TOPIC}" shown.')
 
 
 async def test_an_event_without_a_dead_letter_is_shown_as_that(ask: Ask, redis: Redis) -> None:
