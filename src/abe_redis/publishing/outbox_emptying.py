@@ -1,7 +1,7 @@
 """What takes events out of the outbox's file. It alone may use the reserved room, since it frees more.
 
-On a full disk each step is so small that the reserved room suffices for it, and ends with an empty log. Else
-the log would grow with each step until it has all of the room, and nothing could empty it any more.
+On a full disk each step is so small that the reserved room suffices for it, and begins and ends with an empty
+log. Else the log would grow with each step until it has all of the room, and nothing could empty it any more.
 """
 
 import sqlite3
@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 
-from abe_redis.errors import OutboxFullError
+from abe_redis.errors import OutboxError, OutboxFullError
 from abe_redis.publishing.outbox_failures import OutboxLockedError
 from abe_redis.publishing.outbox_reserve import Reserve
 
@@ -19,6 +19,7 @@ _FEW_PAGES = 8
 """The same on a full disk: the log may hold some pages for each."""
 _LOG_SECONDS = 5.0
 """Time to wait on a full disk until nobody uses the log, which takes milliseconds."""
+_LOG_PAUSE_SECONDS = 0.01
 
 
 class Emptying:
@@ -45,9 +46,10 @@ class Emptying:
         except OutboxFullError:
             if not self._reserve.give_up():  # without SQLite's lock, which needs an open file
                 raise
-        result = call()
-        self._restore()
-        return result
+        try:
+            return call()
+        finally:
+            self._restore()
 
     def settle(self, writer: str, done: Sequence[int], refused: Mapping[int, str]) -> None:
         """Delete the finished rows of a writer, and mark the refused ones with their reasons."""
@@ -64,11 +66,12 @@ class Emptying:
             *(([], {number: reason}) for number, reason in refused.items()),
         ]
         try:
+            self._free_log()
             for finished, reasons in steps:
                 with self._transaction() as database:
                     self._reserve.give_up()
                     _settle(database, writer, finished, reasons)
-                self._wait_until_log_is_empty()
+                self._free_log()
             self._return_room(_FEW_PAGES)
         finally:
             self._restore()
@@ -83,6 +86,8 @@ class Emptying:
             self._restore()
 
     def _return_room(self, pages: int) -> None:
+        if pages == _FEW_PAGES:
+            self._free_log()
         while True:
             with self._transaction() as database:
                 if pages == _FEW_PAGES:
@@ -91,18 +96,33 @@ class Emptying:
                 database.execute(f"PRAGMA incremental_vacuum({pages})").fetchall()
                 left = _free_pages(database)
             if pages == _FEW_PAGES:
-                self._wait_until_log_is_empty()
+                self._free_log()
             else:
                 self._empty_log()
             if not left or left >= before:
                 return
 
-    def _wait_until_log_is_empty(self) -> None:
+    def _free_log(self) -> None:
+        """Empty the log with the reserved room, by which the file may grow, once nobody uses the log.
+
+        It gives the room up for each try anew: a publisher that was refused may have reserved it again.
+        """
         until = time.monotonic() + _LOG_SECONDS
-        while not self._empty_log():
+        while True:
+            with self._transaction():
+                self._reserve.give_up()
+            failure: OutboxError = OutboxLockedError(
+                "The outbox's log is in use, so its full disk cannot be made free."
+            )
+            try:
+                if self._empty_log():
+                    return
+            except OutboxFullError as error:
+                failure = error
             self._restore()
             if time.monotonic() > until:
-                raise OutboxLockedError("The outbox's log is in use, so its full disk cannot be made free.")
+                raise failure
+            time.sleep(_LOG_PAUSE_SECONDS)
 
     def _open(self) -> None:
         with self._transaction():

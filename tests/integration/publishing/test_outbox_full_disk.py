@@ -137,6 +137,42 @@ def test_an_outbox_that_nobody_has_open_is_emptied_on_a_full_disk(tmp_path: Path
     run(tmp_path, _NOBODY_LEFT)
 
 
+_READ = """
+import sqlite3
+
+from abe_redis.errors import OutboxError
+from abe_redis.publishing import outbox_emptying
+
+outbox_emptying._LOG_SECONDS = 0.05
+outbox, another = OutboxFile(path), OutboxFile(path)  # while one has it open, SQLite keeps the log
+kept, taken = fill(outbox, 2_000), []
+fill_the_rest()
+(writer,) = outbox.claim()
+another.size()
+held = reserve.stat().st_size
+for _ in range(10):
+    reader = sqlite3.connect(path, isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT count(*) FROM event").fetchone()
+    taken += [one.number for one in outbox.first(writer).rows[:10]]
+    try:
+        outbox.settle(writer, taken[-10:], {})
+    except OutboxError as error:
+        assert "in use" in str(error), error
+    reader.close()
+assert reserve.stat().st_size > held - 64 * 1024, "the room does not get less with each try"
+empty(outbox, outbox.claim_on_full_disk, taken.extend)
+assert sorted(set(taken)) == kept
+assert outbox.size().waiting == 0
+print("held")
+"""
+
+
+@linux_only
+def test_somebody_who_reads_the_outbox_at_each_try_leaves_the_reserved_room(tmp_path: Path) -> None:
+    run(tmp_path, _READ)
+
+
 _KILLED = """
 import json
 from abe_redis.publishing.outbox_reserve import Reserve
