@@ -108,7 +108,7 @@ def _publish_lines(
     lines: typer.FileBinaryRead, stream: str | None, first: int, skipped: str | None, *, as_json: bool
 ) -> None:
     from abe_redis.cli.line_numbers import LineRanges, known  # noqa: PLC0415
-    from abe_redis.cli.publish_lines import own, publish_lines  # noqa: PLC0415
+    from abe_redis.cli.publish_lines import LinesPublisher, own  # noqa: PLC0415
     from abe_redis.schemas import PublishLinesResult  # noqa: PLC0415
 
     try:
@@ -123,22 +123,16 @@ def _publish_lines(
         left_off.append(result)
         keep(result)
 
+    publisher = LinesPublisher(own(lines), stream=stream, first=first, skipped=skip, on_left_off=note)
     try:
         with progress("publishing") as on_progress:
             result = with_operations(
-                lambda operations: publish_lines(
-                    operations,
-                    own(lines),
-                    stream=stream,
-                    first=first,
-                    skipped=skip,
-                    on_progress=on_progress,
-                    on_left_off=note,
-                ),
-                forwards=True,
+                lambda operations: publisher.publish(operations, on_progress), forwards=True
             )
     except KeyboardInterrupt:
-        if not left_off:
+        if not left_off and publisher.has_begun:  # a second one, or one when all was published
+            publisher.leave_off()
+        elif not left_off:
             note(PublishLinesResult(continue_with=f"--from-line {first}"))
             interrupted("Interrupted before the first line. Published: 0.")
         raise

@@ -27,74 +27,100 @@ type _Event = tuple[int, dict[str, Any]]
 """The number of a line, and the event on it."""
 
 
-async def publish_lines(
-    operations: "Operations",
-    lines: BinaryIO,
-    *,
-    stream: str | None,
-    first: int,
-    skipped: LineRanges,
-    on_progress: Callable[[int], None],
-    on_left_off: Callable[[PublishLinesResult], None],
-) -> PublishLinesResult:
-    """Publish each non-empty line, in order, as soon as it is read, and keep few of them in memory.
+class LinesPublisher:
+    """Publishes each non-empty line, in order, as soon as it is read, and keeps few of them in memory."""
 
-    A cancellation, as by Ctrl-C, ends it when the events on their way are there; stderr says how to continue.
+    def __init__(
+        self,
+        lines: BinaryIO,
+        *,
+        stream: str | None,
+        first: int,
+        skipped: LineRanges,
+        on_left_off: Callable[[PublishLinesResult], None],
+    ) -> None:
+        """Begin before the first line.
 
-    Args:
-        lines: JSON objects in UTF-8, one per line.
-        stream: By default the host's topic.
-        first: The number of the first line to publish, counted from 1.
-        skipped: Lines that are not published.
-        on_progress: Called with the number of events that were just published.
-        on_left_off: Called with the result so far when it ends before all is published.
+        Args:
+            lines: JSON objects in UTF-8, one per line.
+            stream: By default the host's topic.
+            first: The number of the first line to publish, counted from 1.
+            skipped: Lines that are not published.
+            on_left_off: Called with the result so far when it ends before all is published.
+        """
+        self._events = _Events(lines, first, skipped)
+        self._run = _Run(stream, first, skipped)
+        self._first = first
+        self._on_left_off = on_left_off
 
-    Raises:
-        InvalidArgumentError: The file ends before the first line to publish.
-        PayloadError: A line is no JSON object; the sentence says which line, and how to continue.
-        AbeRedisError: As for `publish_event`; stderr says how to continue.
-    """
-    events, run = _Events(lines, first, skipped), _Run(operations, stream, first, skipped)
-    result = run.result
-    try:
-        async for step in _as_they_come(events):
-            await run.publish(step)
-            on_progress(len(step))
-    except (AbeRedisError, asyncio.CancelledError):
+    @property
+    def has_begun(self) -> bool:
+        """Whether an event is published, or on its way."""
+        return self._run.result.lines > 0 or bool(self._run.at.numbers)
+
+    async def publish(
+        self, operations: "Operations", on_progress: Callable[[int], None]
+    ) -> PublishLinesResult:
+        """Publish them.
+
+        A cancellation, as by Ctrl-C, ends it when the events on their way are there; stderr says how to
+        continue.
+
+        Args:
+            operations: Where to.
+            on_progress: Called with the number of events that were just published.
+
+        Raises:
+            InvalidArgumentError: The file ends before the first line to publish.
+            PayloadError: A line is no JSON object; the sentence says which line, and how to continue.
+            AbeRedisError: As for `publish_event`; stderr says how to continue.
+        """
+        events, result = self._events, self._run.result
+        try:
+            async for step in _as_they_come(events):
+                await self._run.publish(operations, step)
+                on_progress(len(step))
+        except (AbeRedisError, asyncio.CancelledError):
+            self.leave_off()
+            raise
+        if events.empty:
+            say(f"abe-redis: Of these events, {events.empty} are empty ({{}}).", to_stderr=True)
+        if events.bad is None and events.last < self._first - 1:  # one may go on behind the last line
+            raise InvalidArgumentError(
+                f"--from-line is {self._first}, but the file ends at line {events.last}; nothing was "
+                "published. Name a line of the file, or leave --from-line out to publish it from the "
+                "beginning."
+            )
+        if events.bad is not None:
+            number, why = events.bad
+            result.continue_with = f"--from-line {number}"
+            self._on_left_off(result)
+            raise PayloadError(
+                f"Line {number} is no JSON object ({why}). Published before it: {published(result)}. Correct "
+                f"it and go on with --from-line {number}, or leave it out with --from-line {number + 1}."
+            )
+        return result
+
+    def leave_off(self) -> None:
+        """Say on stderr how to continue, and tell the result so far."""
+        events, run, result = self._events, self._run, self._run.result
         if events.is_over and result.lines == events.count and events.bad is None:
             say(f"abe-redis: Published: {published(result)}, and nothing is left.", to_stderr=True)
         else:
             say(f"abe-redis: {run.at.advice(result)}", to_stderr=True)
             run.at.note(result)
-        on_left_off(result)
-        raise
-    if events.empty:
-        say(f"abe-redis: Of these events, {events.empty} are empty ({{}}).", to_stderr=True)
-    if events.bad is None and events.last < first - 1:  # the line behind the last is where one may go on
-        raise InvalidArgumentError(
-            f"--from-line is {first}, but the file ends at line {events.last}; nothing was published. Name a "
-            "line of the file, or leave --from-line out to publish it from the beginning."
-        )
-    if events.bad is not None:
-        number, why = events.bad
-        result.continue_with = f"--from-line {number}"
-        on_left_off(result)
-        raise PayloadError(
-            f"Line {number} is no JSON object ({why}). Published before it: {published(result)}. Correct "
-            f"it and go on with --from-line {number}, or leave it out with --from-line {number + 1}."
-        )
-    return result
+        self._on_left_off(result)
 
 
 class _Run:
     """Publishes events, and knows at any time which were."""
 
-    def __init__(self, operations: "Operations", stream: str | None, first: int, skipped: LineRanges) -> None:
-        self._operations, self._stream = operations, stream
+    def __init__(self, stream: str | None, first: int, skipped: LineRanges) -> None:
+        self._stream = stream
         self.result = PublishLinesResult()
         self.at = Interrupted((), first, frozenset(), frozenset(), skipped)
 
-    async def publish(self, step: list[_Event]) -> None:
+    async def publish(self, operations: "Operations", step: list[_Event]) -> None:
         """Publish events, up to the first that no stream takes.
 
         Raises:
@@ -102,13 +128,13 @@ class _Run:
             AbeRedisError: Publishing failed.
         """
         try:
-            await _to_its_end(self._publish(step))
+            await _to_its_end(self._publish(operations, step))
         except PayloadError as error:  # before anything was published
             fit = list(takewhile(_is_fit, step))
             if len(fit) == len(step):
                 raise
             if fit:
-                await _to_its_end(self._publish(fit))
+                await _to_its_end(self._publish(operations, fit))
             number, _ = step[len(fit)]
             self.at = replace(self.at, then=number)
             raise type(error)(
@@ -116,11 +142,11 @@ class _Run:
                 f"--from-line {number + 1}."
             ) from None
 
-    async def _publish(self, step: list[_Event]) -> None:
+    async def _publish(self, operations: "Operations", step: list[_Event]) -> None:
         numbers = [number for number, _ in step]
         self.at = replace(self.at, numbers=numbers, then=numbers[-1] + 1, uncertain=frozenset(numbers))
         try:
-            done = await self._operations.publish_many([one for _, one in step], stream=self._stream)
+            done = await operations.publish_many([one for _, one in step], stream=self._stream)
         except AbeRedisError as error:
             self.at = replace(
                 self.at,

@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -16,7 +18,7 @@ import pytest
 from abe_redis.cli import failure, publish
 from abe_redis.cli.common import stepwise
 from abe_redis.cli.line_numbers import LineRanges
-from abe_redis.cli.publish_lines import publish_lines
+from abe_redis.cli.publish_lines import LinesPublisher
 from abe_redis.schemas import PublishLinesResult, PublishResult
 from tests.hosts import forking
 from tests.hosts.processes import Child, ended, until
@@ -52,6 +54,7 @@ def test_before_the_first_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(publish, "with_operations", interrupt)
+    monkeypatch.setattr(sys, "stdin", sys.__stdin__)
     monkeypatch.setattr(sys, "argv", ["abe-redis", "publish", "--json"])
     (tmp_path / "events.jsonl").write_text('{"n": 1}\n')
     with (tmp_path / "events.jsonl").open("rb") as lines, pytest.raises(KeyboardInterrupt):
@@ -62,6 +65,43 @@ def test_before_the_first_line(
     result = PublishLinesResult.model_validate_json(said.out)
     assert (result.lines, result.continue_with) == (0, "--from-line 1")
     assert json.loads(said.out)["error"] == "Interrupted before the first line. Published: 0."
+
+
+class Quick:
+    async def publish_many(self, events: list[Any], **_: Any) -> list[Any]:
+        return [PublishResult(stream="slack_events", id="1-0", duplicate=False) for _ in events]
+
+
+def then_interrupt(work: Callable[[Any], Coroutine[Any, Any, Any]], **_: Any) -> NoReturn:
+    asyncio.run(work(Quick()))
+    raise KeyboardInterrupt
+
+
+@contextmanager
+def interrupting(_: str) -> Iterator[Callable[[int], None]]:
+    yield interrupt
+
+
+@pytest.mark.parametrize(
+    ("name", "stand_in"),
+    [("with_operations", then_interrupt), ("progress", interrupting)],
+    ids=["when all is done", "a second time, between two waits"],
+)
+def test_what_is_published_counts_wherever_the_interrupt_comes(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    stand_in: Any,
+) -> None:
+    monkeypatch.setattr(publish, "with_operations", lambda work, **_: asyncio.run(work(Quick())))
+    monkeypatch.setattr(publish, name, stand_in)
+    monkeypatch.setattr(sys, "stdin", sys.__stdin__)
+    (tmp_path / "events.jsonl").write_text('{"n": 1}\n')
+    with (tmp_path / "events.jsonl").open("rb") as lines, pytest.raises(KeyboardInterrupt):
+        publish._publish_lines(lines, None, 1, None, as_json=False)  # type: ignore[arg-type]
+    said = capsys.readouterr().err
+    assert said.startswith("abe-redis: Published: 1")
 
 
 def test_one_event_may_be_published(
@@ -149,17 +189,8 @@ async def test_when_all_is_published_nothing_is_left_to_continue_with(
 
     lines: Any = io.BytesIO(b'{"n": 1}\n')
     slow: Any = Slow()
-    running = asyncio.create_task(
-        publish_lines(
-            slow,
-            lines,
-            stream=None,
-            first=1,
-            skipped=LineRanges(),
-            on_progress=lambda _: None,
-            on_left_off=left_off.append,
-        )
-    )
+    publisher = LinesPublisher(lines, stream=None, first=1, skipped=LineRanges(), on_left_off=left_off.append)
+    running = asyncio.create_task(publisher.publish(slow, lambda _: None))
     await began.wait()
 
     async def is_read() -> bool:
@@ -183,7 +214,7 @@ def test_a_signal_between_very_many_calls_of_threads_is_not_lost_and_prints_no_t
     program = f"""
 import asyncio, io, os
 from abe_redis.cli.line_numbers import LineRanges
-from abe_redis.cli.publish_lines import publish_lines
+from abe_redis.cli.publish_lines import LinesPublisher
 from abe_redis.runtime.signals import as_interrupts
 from abe_redis.schemas import PublishResult
 
@@ -198,10 +229,9 @@ class Operations:
 async def main():
     ignore = lambda _: None
     with as_interrupts():
-        await publish_lines(
-            Operations(), io.BytesIO(b'{{"n": 1}}'), stream=None, first=1, skipped=LineRanges(),
-            on_progress=ignore, on_left_off=ignore,
-        )
+        await LinesPublisher(
+            io.BytesIO(b'{{"n": 1}}'), stream=None, first=1, skipped=LineRanges(), on_left_off=ignore
+        ).publish(Operations(), ignore)
 
 try:
     asyncio.run(main())
