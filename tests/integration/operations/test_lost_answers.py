@@ -208,6 +208,8 @@ async def test_a_publication_whose_answers_are_lost_is_told_and_recorded_as_unce
     payload: dict[str, Any] = event if has_id else {"type": "message"}
     async with RedisMessageQueueBackend(settings(proxy)) as backend:
         queue = await queue_of(backend, buried=False)
+        for script in ("publish", "publish_alone", "publish_settled"):
+            await warm(backend, script)
         before = await lone_redis.xlen(TOPIC)
         proxy.loses = lambda words, _: b"slack_events" in words and words[0].upper().startswith(b"EVAL")
         with pytest.raises(RedisUnavailableError, match="It may be done all the same") as told:
