@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
@@ -138,29 +138,29 @@ def _become(job: Mapping[str, Any]) -> NoReturn:
 
 def _prepare() -> None:
     """Import what commands import, also when they run, and leave all of it alone from then on."""
-    for module in pkgutil.iter_modules(cli.__path__):
-        importlib.import_module(f"{cli.__name__}.{module.name}")
+    build_once()
     for name in _WHEN_THEY_RUN:
         importlib.import_module(name)
-    _build_once()
     gc.collect()
     gc.freeze()  # a collection would copy every page that parent and child share
 
 
-def _build_once() -> None:
+def build_once(replace: Callable[[Any, str, Any], None] = setattr) -> None:
     """Build the commands out of their functions, as each process of theirs does: half of a command's time."""
+    for module in pkgutil.iter_modules(cli.__path__):
+        importlib.import_module(f"{cli.__name__}.{module.name}")
+    importlib.import_module("abe_redis.cli.top.command")
     ours: Any = importlib.import_module("abe_redis.cli.app")
     main: Any = importlib.import_module("typer.main")
     ours.in_order(ours.app)
     ours.with_stream_option(ours.app)
     build = main.get_command
     built = build(ours.app)
-    main.get_command = lambda app: built if app is ours.app else build(app)
+    replace(main, "get_command", lambda app: built if app is ours.app else build(app))
 
 
 _WHEN_THEY_RUN = (
     "abe_redis.backend",
-    "abe_redis.cli.top.command",
     "abe_redis.doctor",
     "abe_redis.operations.audit",
     "abe_redis.operations.erasure",

@@ -59,6 +59,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="play the contract behind a proxy that refuses each optional command in turn, not all at once",
     )
 
+    parser.addoption(
+        "--each-bolt",
+        action="store_true",
+        help="play the contract of Bolt on releases between the oldest and the newest, too",
+    )
+
 
 def pytest_configure() -> None:
     """Take Ctrl-C again where the caller ignores it, as a shell does for what runs behind a `&`.

@@ -21,8 +21,8 @@ class Mutant:
     new: str
     rules: frozenset[str]
     """What the checker says about it; one of them is enough."""
-    first: int = 0
-    """A seed at or before one that finds it."""
+    seed: int = 0
+    """A schedule that finds it, while the schedules of seeds stay what they are; else others are played."""
     by_hand: str = ""
     """The schedule that finds it, if seeds that do are rare."""
     also: tuple[tuple[str, str, str], ...] = ()
@@ -36,7 +36,7 @@ MUTANTS = (
         "dated, 0, 'RETRYCOUNT', math.max(counted, deliveries), 'JUSTID', force)",
         "dated, 0, 'RETRYCOUNT', counted, 'JUSTID', force)",
         frozenset({"count fell", "too many starts"}),
-        first=100,
+        seed=147,
     ),
     Mutant(
         "what is postponed loses its count",
@@ -44,6 +44,7 @@ MUTANTS = (
         "local deliveries = math.max(0, counted - uncounted, began)",
         "local deliveries = 0",
         frozenset({"count fell", "too many starts"}),
+        seed=2,
     ),
     Mutant(
         "events are trimmed before a group exists",
@@ -51,6 +52,7 @@ MUTANTS = (
         "if #groups == 0 and not takes_unread then return -1, {}, -1 end",
         "",
         frozenset({"lost", "out of order"}),
+        seed=15,
     ),
     Mutant(
         "what somebody dropped is not put back",
@@ -58,6 +60,7 @@ MUTANTS = (
         "local others_took_it, may_be",
         "if row == nil then return 'unknown', 0 end\n  local others_took_it, may_be",
         frozenset({"lost"}),
+        seed=45,
         also=(
             (
                 "streams/lua/shared/vanished.lua",
@@ -92,7 +95,7 @@ MUTANTS = (
 )
 
 
-def search(mutant: Mutant, directory: Path, *, schedules: int = 50) -> str:
+def search(mutant: Mutant, directory: Path, *, schedules: int = 150) -> str:
     """Play schedules with the fault until one fails.
 
     Returns:
@@ -106,11 +109,15 @@ def search(mutant: Mutant, directory: Path, *, schedules: int = 50) -> str:
         if text.count(old) != 1:
             raise AssertionError(f"{name} has {text.count(old)} places of {old!r}, not one.")
         path.write_text(text.replace(old, new), encoding="utf-8")
-    if mutant.by_hand:
-        options = ["--whole", "--by-hand", mutant.by_hand]
-    else:
-        options = ["--until-failure", "--workers", "1", "--shown", "0"]
-        options += ["--first-seed", str(mutant.first), "--schedules", str(schedules)]
+    chosen = ["--by-hand", mutant.by_hand] if mutant.by_hand else ["--seed", str(mutant.seed)]
+    said = _play(source, "--whole", *chosen)
+    if mutant.by_hand or rules_in(said) & mutant.rules:
+        return said
+    others = ["--until-failure", "--workers", "1", "--shown", "0", "--schedules", str(schedules)]
+    return _play(source, *others)
+
+
+def _play(source: Path, *options: str) -> str:
     done = subprocess.run(
         [sys.executable, "-m", "tests.simulation", *options],
         cwd=ROOT,

@@ -12,6 +12,7 @@ from abe_redis import Event, RedisMessageQueueBackend, Settings, SyncBackend, cl
 from abe_redis.errors import AbeRedisError
 from abe_redis.testing import message
 from abe_redis.testing.signing import signed
+from tests.command_line import build_once
 from tests.integration.agents import asking
 from tests.integration.agents import server as mcp_server
 from tests.integration.client.states import MAY_LOAD, STATES, State
@@ -66,6 +67,7 @@ def test_commands(
     server: Server, state: State, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Each does what the server still does, or says in one line what is wrong, and ends with 1."""
+    build_once(monkeypatch.setattr)
 
     def run(command: str) -> tuple[int, str]:
         monkeypatch.setattr(sys, "argv", ["abe-redis", *command.split()])
