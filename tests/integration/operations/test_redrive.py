@@ -15,6 +15,7 @@ from abe_redis import Operations, RedisMessageQueueBackend, Settings
 from abe_redis.errors import RedisRefusedError, RequestError
 from abe_redis.operations.dead_letter_choice import Choice
 from abe_redis.operations.dead_letters import DeadLetters
+from abe_redis.operations.groups import Groups
 from abe_redis.operations.scope import Scope
 from abe_redis.streams import names
 from tests.integration.conftest import take, until
@@ -68,6 +69,56 @@ async def test_only_the_group_that_gave_up_gets_it_in_the_order_of_publishing(
     assert rows["pending"] == 1, "what is for others was acked unseen"
     rows = await redis.xpending(TOPIC, "audit")
     assert rows["pending"] == 1
+
+
+@pytest.mark.promise("Other groups that have read everything still have nothing to read.")
+@pytest.mark.parametrize("known", [True, False], ids=["a group at work before", "a group that never was"])
+async def test_a_redrive_waits_only_for_the_group_that_gave_up(
+    redis: Redis, backend: RedisMessageQueueBackend, letters: DeadLetters, *, known: bool
+) -> None:
+    operations = Operations(backend)
+    await backend.publish(TOPIC, {"n": 0})
+    if known:
+        for group in ("bot", "audit"):
+            await redis.xgroup_create(TOPIC, group, "0")
+            (leased,) = (await operations.read_stream(stream=TOPIC, group=group)).events
+            await operations.ack(stream=TOPIC, ids=[leased.id], group=group)
+    else:
+        for group in ("bot", "audit"):
+            await redis.xgroup_create(TOPIC, group, "$")
+    for first in (10, 20):
+        await bury(redis, first)
+    await bury(redis, 30, group="gone")
+    assert (await letters.redrive(TOPIC, ALL)).redriven == 3
+
+    async def lags() -> dict[str, int | None]:
+        (stream,) = (await operations.stream_stats(stream=TOPIC)).streams
+        return {one.name: one.lag for one in stream.groups}
+
+    assert await lags() == {"bot": 3, "audit": 0, "gone": 1}
+    assert (await Groups(Scope(backend)).remove(TOPIC, "audit")).done == "removed"
+    await redis.xgroup_create(TOPIC, "audit", "$")
+    await backend.publish(TOPIC, {"n": 1})
+    for group, expected in {"bot": [10, 20, 1], "audit": [1]}.items():
+        async with backend.consume(group=group) as events:
+            assert [event["n"] for event in await take(events, len(expected))] == expected
+
+
+async def test_a_worker_that_waits_is_moved_past_what_is_redriven_for_others_and_loses_nothing(
+    redis: Redis, backend: RedisMessageQueueBackend, letters: DeadLetters
+) -> None:
+    got = list[int]()
+    async with backend.consume(group="audit") as events:
+        for number in range(3):
+            await backend.publish(TOPIC, {"n": number})
+            (event,) = await take(events, 1)
+            got.append(event["n"])
+            await bury(redis, 100 + number)
+            assert (await letters.redrive(TOPIC, ALL)).redriven == 1
+    assert got == [0, 1, 2]
+    (stream,) = (await Operations(backend).stream_stats(stream=TOPIC)).streams
+    (audit,) = [one for one in stream.groups if one.name == "audit"]
+    assert (audit.pending, audit.lag, audit.lost) == (1, 0, 0), "the last is given back"
 
 
 async def test_dedup_does_not_swallow_a_redriven_envelope(
@@ -141,6 +192,7 @@ import anyio
 from abe_redis import RedisMessageQueueBackend
 from abe_redis.operations.dead_letter_choice import Choice
 from abe_redis.operations.dead_letters import DeadLetters
+from abe_redis.operations.groups import Groups
 from abe_redis.operations.scope import Scope
 
 async def main():
