@@ -234,13 +234,20 @@ def _print_lines(
 
 def _show_one(event_id: str, stream: str | None, *, as_json: bool) -> None:
     """Show an event, and how far each group is with it."""
-    result = with_operations(lambda operations: operations.find_event(event_id, stream=stream))
+    result = with_operations(lambda operations: _find(operations, event_id, stream))
     lines = [f"{_line(event)}\n  stream {plain(result.stream)}" for event in result.events]
     lines += [f"  {state_line(one)}" for one in result.handled]
     if result.events:
         lines.append(plain(result.note))
     error = "" if result.events else plain(result.note)
     show(result, "\n".join(lines), as_json=as_json, error=error)
+
+
+async def _find(operations: "Operations", event_id: str, stream: str | None) -> "ReadResult":
+    result = await operations.find_event(event_id, stream=stream)
+    if not result.events and await operations.find_dead_letter(event_id, stream=stream) is not None:
+        result.note = f"{event_id} is the id of a dead letter: `abe-redis dead show {event_id}` shows it."
+    return result
 
 
 def _line(event: "EventView", *, paused: bool = False) -> str:

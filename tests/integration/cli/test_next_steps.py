@@ -96,6 +96,16 @@ def test_slacks_id_where_an_entry_id_is_wanted_names_the_command_that_finds_it(r
     assert "--event-id" not in run("release", TOPIC, "oops", "--group", "bot", code=2)
 
 
+def test_a_dead_letters_id_where_an_events_id_is_wanted_names_the_command_that_shows_it(
+    redis: redis_py.Redis,
+) -> None:
+    redis.xadd("dead:{slack_events}", {"data": "{}", "abe:reason": "no", "abe:group": "bot"}, "7-0")
+    for more in ((), (TOPIC,)):
+        told = run("read", *more, "--event-id", "7-0", code=1)
+        assert told == "abe-redis: 7-0 is the id of a dead letter: `abe-redis dead show 7-0` shows it."
+    assert "dead letter" not in run("read", "--event-id", "8-0", code=1)
+
+
 def test_a_stream_in_the_place_of_the_event_is_recognized(redis: redis_py.Redis) -> None:
     assert redis.ping()
     assert "If 'slack_events' is the stream, give it with --stream." in run("publish", TOPIC, code=2)
