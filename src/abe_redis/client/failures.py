@@ -159,8 +159,8 @@ def explain(error: BaseException, settings: Settings, *, doing: str) -> AbeRedis
     if code_of(error) == STREAM_FULL:
         return RedisRefusedError(
             f"The stream has {settings.redis_stream_hard_maxlen} entries, so Redis at {where} took no more "
-            f"when {doing}: its consumers are behind, or nobody reads it. Start or add consumers, see "
-            "`abe-redis stats`, or raise REDIS_STREAM_HARD_MAXLEN."
+            f"when {doing}: its consumers are behind, nobody reads it, or one unfinished event keeps what is "
+            "finished. `abe-redis stats` says which, and what to do. REDIS_STREAM_HARD_MAXLEN is the bound."
         )
     if about_credentials := _about_credentials(said, settings, doing=doing):
         return RedisUnavailableError(about_credentials)
