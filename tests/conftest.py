@@ -65,6 +65,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="play the contract of Bolt on releases between the oldest and the newest, too",
     )
 
+    parser.addoption(
+        "--without-heavy",
+        action="store_true",
+        help="leave out what costs much of a machine's time: the proofs that the chaos, the simulator, the "
+        "mutants and the benchmarks notice a fault, and what builds and installs all of it",
+    )
+
 
 def pytest_configure() -> None:
     """Take Ctrl-C again where the caller ignores it, as a shell does for what runs behind a `&`.
@@ -91,6 +98,8 @@ def pytest_collection() -> Iterator[None]:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if config.getoption("--topology") != "server":
         _choose(config, items)
+    if config.getoption("--without-heavy"):
+        _keep(config, items, [item for item in items if not item.get_closest_marker("heavy")])
     long_first.spread(items, int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
 
 
@@ -100,7 +109,12 @@ def _choose(config: pytest.Config, items: list[pytest.Item]) -> None:
         for item in items
         if "redis_url" in getattr(item, "fixturenames", ()) and not item.get_closest_marker("one_server")
     ]
-    config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
+    _keep(config, items, chosen)
+
+
+def _keep(config: pytest.Config, items: list[pytest.Item], chosen: list[pytest.Item]) -> None:
+    kept = set(chosen)
+    config.hook.pytest_deselected(items=[item for item in items if item not in kept])
     items[:] = chosen
 
 

@@ -22,6 +22,7 @@ def test_nothing_is_lost_and_nothing_is_left() -> None:
     assert account.violations == []
 
 
+@pytest.mark.heavy
 @pytest.mark.long
 def test_the_loop_that_acks_first_loses_some() -> None:
     binary = any_binary()

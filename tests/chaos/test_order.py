@@ -18,6 +18,7 @@ def test_each_conversation_is_handled_in_order(own_server: Server, freeze: bool)
         assert account.at_the_same_time == 0
 
 
+@pytest.mark.heavy
 def test_unordered_workers_break_the_order(own_server: Server) -> None:
     account = Run(own_server, conversations=20, events=50, freeze=False, ordered=False).play()
     assert account.out_of_order

@@ -61,6 +61,7 @@ exit 124
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the tutorial's shell is that of Linux and macOS")
+@pytest.mark.heavy
 @pytest.mark.long
 @pytest.mark.timeout(20 * PATIENCE)  # it downloads and builds what it installs
 def test_the_tutorial_from_a_bare_machine_to_a_working_bot(

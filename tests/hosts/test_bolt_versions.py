@@ -39,6 +39,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("release", (OLDEST, *BETWEEN) if each else (OLDEST,))
 
 
+@pytest.mark.heavy
 @pytest.mark.timeout(600)
 def test_an_older_bolt_keeps_the_contract(release: str, tmp_path: Path) -> None:
     """The newest does so in the tests' own environment."""

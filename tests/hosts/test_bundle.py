@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import pytest
 from mcp import ClientSession
 from mcp.client.stdio import StdioServerParameters, stdio_client
 
@@ -30,6 +31,7 @@ def made(directory: Path) -> Path:
     return directory / "unpacked"
 
 
+@pytest.mark.heavy
 def test_a_client_installs_it(redis_url: str, tmp_path: Path) -> None:
     root = made(tmp_path)
     manifest = json.loads((root / "manifest.json").read_text("utf-8"))

@@ -89,6 +89,7 @@ def line_with(text: str) -> Callable[[list[str]], str | None]:
     return lambda lines: next((line for line in lines if text in line), None)
 
 
+@pytest.mark.heavy
 def test_it_tells_the_story_and_leaves_nothing_behind(demo: Demo) -> None:
     # A queue that its caller has, and means to keep to himself.
     (demo.directory / ".env").write_text("REDIS_URL=redis://of-dotenv:1\nQUEUE_BACKEND=memory\n")

@@ -19,6 +19,8 @@ from benchmarks.workloads.consume import longest_wait
 from tests.patience import PATIENCE
 from tests.server_binaries import any_binary
 
+pytestmark = pytest.mark.heavy
+
 TINY = Plan(
     rounds=2,
     one_by_one=20,

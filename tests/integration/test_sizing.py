@@ -74,6 +74,7 @@ def test_the_needs_are_those_of_the_rate() -> None:
     ],
     ids=["paced", "backlog", "cluster"],
 )
+@pytest.mark.heavy
 def test_a_trial_handles_every_event_once_and_says_what_it_cost(binary: Path, load: Load) -> None:
     found = measure(binary, load)
     assert found.load is load

@@ -10,6 +10,7 @@ from tests.simulation.play import play
 from tests.simulation.schedule import generate
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda one: one.name.replace(" ", "-"))
 def test_a_fault_that_is_put_back_is_found(mutant: Mutant, tmp_path: Path) -> None:
     said = search(mutant, tmp_path)

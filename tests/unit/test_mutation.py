@@ -40,6 +40,7 @@ def test_twice_is_called() -> None:
 """
 
 
+@pytest.mark.heavy
 def test_an_obvious_mutant_is_killed_and_a_survivor_noticed(tmp_path: Path) -> None:
     (tmp_path / "src/tiny").mkdir(parents=True)
     (tmp_path / "src/tiny/__init__.py").touch()
