@@ -11,6 +11,7 @@ from abe_redis.errors import RequestError
 from abe_redis.operations import audit
 from abe_redis.operations.groups import Groups
 from abe_redis.operations.scope import Scope
+from abe_redis.streams import ids as entry_ids
 from abe_redis.streams import names
 from tests.integration.operations.groups_of_numbers import TOPIC, fill, groups, received, redis_url, stats
 
@@ -54,7 +55,7 @@ async def test_a_group_that_is_destroyed_before_its_first_consumer_starts_where_
     redis: Redis, groups: Groups, how: str, start: str
 ) -> None:
     ids = await fill(redis, 5)
-    before = {"now": ids[4], "third": ids[1], "beginning": "0-0"}[start]
+    before = {"now": ids[4], "third": entry_ids.before(ids[2]), "beginning": "0-0"}[start]
     where = ids[2] if start == "third" else start
     if how == "create":
         await groups.create(TOPIC, "bot", start=where)
