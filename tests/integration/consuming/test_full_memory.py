@@ -6,9 +6,10 @@ from typing import Any
 import anyio
 import pytest
 
-from abe_redis import Bury, Event, EventWorker, RedisMessageQueueBackend, Retry, Settings
+from abe_redis import Bury, Event, EventWorker, Operations, RedisMessageQueueBackend, Retry, Settings
 from abe_redis.client import failures
 from abe_redis.errors import RedisRefusedError
+from abe_redis.operations.erasure import erase
 from abe_redis.operations.groups import Groups
 from abe_redis.operations.scope import Scope
 from tests.integration.conftest import until
@@ -266,3 +267,64 @@ async def test_a_worker_that_ends_while_a_burial_waits_leaves_it_to_others(
         await until(is_buried)
         await worker.shutdown()
     assert seen == []
+
+
+def scripts_run(admin: Any) -> int:
+    """How many scripts of ours the server has run."""
+    return int(admin.info("commandstats")["cmdstat_evalsha"]["calls"])
+
+
+@pytest.mark.parametrize("ordered", [False, True], ids=["unordered", "ordered"])
+@pytest.mark.parametrize("how", ["ack", "release and ack", "erase", "reset"])
+async def test_what_a_person_takes_from_a_handler_that_hangs_does_not_come_back(
+    server: Server, how: str, ordered: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The worker looks at its leases, and puts back what it has in hand and nobody gave up on purpose."""
+    caplog.set_level(logging.WARNING)
+    began = list[str]()
+
+    async def hang(event: Event) -> None:
+        began.append(event.id)
+        await anyio.sleep_forever()
+
+    async with (
+        backend_of(server, redis_stream_lease_seconds=2) as backend,
+        backend_of(server) as mine,
+        anyio.create_task_group() as tasks,
+    ):
+        await mine.publish_many(TOPIC, [said(f"C{n}", n) | {"user": "U061F7AUR"} for n in range(2)])
+        worker = EventWorker(backend, hang, group="bot", concurrency=2, ordered=ordered)
+        tasks.start_soon(worker.run)
+
+        async def hangs() -> bool:
+            return len(began) == 2
+
+        await until(hangs)
+        with server.admin() as admin:
+            admin.config_set("maxmemory", "1")
+            (row, *_) = admin.xpending_range(TOPIC, "bot", "-", "+", 1)
+        taken, holder = row["message_id"], row["consumer"]
+        operations = Operations(mine, origin="cli")
+        scope = Scope(mine, origin="cli")
+        match how:
+            case "erase":
+                await erase(scope, user="U061F7AUR")
+            case "reset":
+                await Groups(scope).reset(TOPIC, "bot", start="now", force=True)
+            case _:
+                place: dict[str, Any] = {"stream": TOPIC, "group": "bot", "ids": [taken]}
+                if how == "release and ack":
+                    await operations.release(**place, consumer=holder, delay_seconds=60)
+                await operations.ack(**place, consumer=holder)
+        with server.admin() as admin:
+            before = scripts_run(admin)
+
+            async def looked_often() -> bool:
+                return scripts_run(admin) > before + 20
+
+            await until(looked_often)
+            held = [one["message_id"] for one in admin.xpending_range(TOPIC, "bot", "-", "+", 9)]
+        assert taken not in held
+        assert "Put back" not in caplog.text
+        assert "lost" not in caplog.text
+        tasks.cancel_scope.cancel()

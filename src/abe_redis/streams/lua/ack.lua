@@ -11,6 +11,7 @@
 --       though the others are acked); per stream: how many of its entries follow, their ids
 -- Answers the place, counted from 0, of each entry that the consumer does not hold, and its relation to the
 -- consumer: see `holder`.
+-- flags: allow-oom
 
 -- include: any_due
 -- include: beside

@@ -15,6 +15,7 @@
 -- KEYS  the stream, its records
 -- ARGV  1 to count only, and change nothing (else 0); then ids of entries
 -- Answers how many there were, and how many of them some group had not finished.
+-- flags: allow-oom
 
 -- include: beside
 -- include: destroyed

@@ -10,6 +10,7 @@
 -- ARGV  group, the time in ms after which a silent consumer is gone, the number of its leases instead if
 --       their length is recorded
 -- Answers how many were removed.
+-- flags: allow-oom
 
 -- include: clock
 -- include: facts

@@ -18,6 +18,7 @@
 -- Answers how many were released; stream, id and number of deliveries of each entry that is released, too,
 -- if the sender confirms; stream and id of each entry that is counted as lost, since its stream no longer has
 -- it.
+-- flags: allow-oom
 
 -- include: untouched
 -- include: holder

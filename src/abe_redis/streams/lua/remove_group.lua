@@ -7,6 +7,7 @@
 --       counted one by one where Redis does not know how many were not delivered, and its turn
 -- Answers how many entries were pending, how many were not delivered, 1 if these are all (else 0), and 1 if
 -- it was removed (else 0); or an error when there is no such group, or it is out of turn.
+-- flags: allow-oom
 
 -- include: beyond_end
 -- include: count_between

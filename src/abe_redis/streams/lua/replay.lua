@@ -11,6 +11,7 @@
 --       position of the range, its turn, and the bound that the first step answered (none in the first step)
 -- Answers how many will be delivered again, the last id it looked at (false: there is no more), and the
 -- bound; or an error when there is no such group, or it is out of turn.
+-- flags: allow-oom
 
 -- include: anew
 -- include: facts

@@ -12,6 +12,7 @@
 -- Answers how many entries were pending, how many undelivered ones lie before the position, 1 if these are
 -- all (else 0), and 1 if it was moved, or with `look` has nothing to finish (else 0); or an error when there
 -- is no such group, or it is out of turn.
+-- flags: allow-oom
 
 -- include: anew
 -- include: beyond_end

@@ -11,6 +11,7 @@
 -- (0: it was not postponed) and why it was postponed (or ''); of each other id, why not: `held` (and by
 -- whom), `postponed`, `done` (or never there), `far` (too many stand before it); and how many were passed
 -- over. Or an error when there is no such group.
+-- flags: allow-oom
 
 -- include: clock
 -- include: agents
