@@ -62,9 +62,10 @@ def erase(
     workers, three seconds at most, and names those that have not confirmed it.
 
     It does not touch events in an outbox on a machine's disk, what handlers have stored elsewhere, nor the
-    reasons that somebody gave for a change or a burial, which the audit and dead letters keep. Redis'
-    own files (append-only file, snapshots) hold the events until BGREWRITEAOF and BGSAVE have written them
-    anew on each server and replica; backups hold them for good.
+    reasons that somebody gave for a change or a burial, which the audit and dead letters keep. No command of
+    Redis shows an erased event. But its bytes stay in memory and on disk until its neighbours in the stream
+    are removed, too, and BGREWRITEAOF and BGSAVE have then written the files anew on each server and replica;
+    backups hold them for good.
 
     Example: abe-redis erase --user U061F7AUR --dry-run
     """

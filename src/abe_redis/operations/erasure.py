@@ -114,13 +114,15 @@ async def erase(
     return result
 
 
-_GONE = "Redis and its replicas have removed them from memory."
-_WOULD_GO = "Erasing removes them from the memory of Redis and its replicas."
+_GONE = "No command of Redis shows them any more."
+_WOULD_GO = "After that, no command of Redis shows them any more."
 _UNCOUNTED = "An answer was lost, so more of the events may have been unfinished than is said, in"
 _WHAT_STAYS = (
-    "The append-only file and snapshots on disk hold them until they are written anew: send BGREWRITEAOF and "
-    "BGSAVE to each server and replica. Backups, outboxes and what handlers have stored are not touched; nor "
-    "are reasons that people typed, in the audit and in the dead letters of others, which may quote somebody."
+    "Redis keeps the events of a stream in small blocks. The bytes of an erased one stay in memory, and on "
+    "disk, until its neighbours in the block are removed, too, as trimming does, and until each server and "
+    "replica has then written its files anew (BGREWRITEAOF and BGSAVE). Backups, outboxes and what handlers "
+    "have stored are not touched; nor are reasons that people typed, in the audit and in the dead letters of "
+    "others, which may quote somebody."
 )
 
 

@@ -300,3 +300,21 @@ async def test_what_a_redrive_moves_back_meanwhile_is_erased_too(
     result = await erase(Scope(backend), user=USER, dry_run=dry_run, on_progress=redrive)
     assert [(one.stream, one.erased) for one in result.streams] == [(TOPIC, 3)]
     assert (await redis.xlen(TOPIC), await redis.xlen(letters)) == (4 if dry_run else 1, 150)
+
+
+async def test_the_bytes_of_what_is_erased_are_gone_when_the_stream_is_emptied(
+    redis: Redis, backend: RedisMessageQueueBackend
+) -> None:
+    """As docs/command-line.md says: until then they stay beside those of its neighbours."""
+    await redis.xgroup_create(TOPIC, "bot", "$", mkstream=True)
+    for user in (USER, "U1", USER, "U1"):
+        await backend.publish(TOPIC, envelope(user=user, text=f"the words of {user}"))
+    await erase(Scope(backend), user=USER)
+    assert f"the words of {USER}" not in str(await redis.xrange(TOPIC))
+    operations = Operations(backend)
+    leased = (await operations.read_stream(stream=TOPIC, group="bot", count=9)).events
+    await operations.ack(stream=TOPIC, group="bot", ids=[one.id for one in leased])
+    assert len(leased) == 2
+    await redis.xtrim(TOPIC, maxlen=0, approximate=False)
+    assert USER.encode() not in await redis.dump(TOPIC)  # type: ignore[operator]
+    assert (await group(backend)).lost == 0
