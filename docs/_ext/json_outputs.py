@@ -55,7 +55,8 @@ def page() -> str:
         "not apply, is null or empty. Times are in UTC. New fields may come; none changes its meaning.\n\n"
         "A command that fails (exit code 1, 2 or 130) prints one object, too, with the field `error`: the sentence "
         "that stderr has. Where it had done part of the work, as `ack` of several ids or `publish --lines`, the "
-        "object also has the fields below. So `error` is there exactly when the command failed. `doctor` and "
+        "object also has the fields below; of an interrupted `dead redrive` or `purge`, the sentence says how many "
+        "at least. So `error` is there exactly when the command failed. `doctor` and "
         "`stats --check`, which end with 1 when something is wrong with the queue, did not fail.\n"
     ]
     for name, model in sorted(OUTPUTS.items()):

@@ -66,6 +66,9 @@ def known(result: PublishLinesResult) -> str:
     return f"; {result.duplicates} more {were} there already" if result.duplicates else ""
 
 
+_ONCE = "A Slack envelope is added only once in any case."
+
+
 @dataclass(frozen=True, slots=True)
 class Interrupted:
     """The lines that were being published when it failed, and the line behind them."""
@@ -84,11 +87,16 @@ class Interrupted:
         if self.uncertain:
             there = self._options(self.added | self.uncertain)
             named = LineRanges().merged(self.uncertain)
-            which = f"Line {named}" if len(self.uncertain) == 1 else f"Lines {named}"
+            before = f"Published: {published(result)}."
+            if len(self.uncertain) == 1:
+                return (
+                    f"{before} Line {named} may be published, too: `abe-redis read` shows it. "
+                    f"If so, continue with {there}; if not, continue with {options}. {_ONCE}"
+                )
             return (
-                f"Published: {published(result)}. {which} may be published, too: "
-                f"`abe-redis read` shows it. If so, continue with {there}; if not, continue with {options}. "
-                "A Slack envelope is added only once in either case."
+                f"{before} Lines {named} may be published, too, all or the first of them: `abe-redis read` "
+                f"shows the last one that is. Continue behind it: with {there} if all are, with {options} if "
+                f"none is. {_ONCE}"
             )
         return f"Published: {published(result)}. Continue with {options}."
 

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from abe_redis.cli.line_numbers import Interrupted, LineRanges
+from abe_redis.schemas import PublishLinesResult
 from tests.hosts import forking
 from tests.hosts.processes import Child, ended, until
 from tests.integration.cli.command_runs import answer, at, run
@@ -137,6 +139,16 @@ def test_who_does_not_wait_for_the_answer_learns_which_lines_are_doubtful(
             for known in (length - 1, length)
         ]
         assert any(advice in child.stderr for advice in [certain, *doubtful]), child.stderr
+
+
+def test_of_several_doubtful_lines_the_first_may_be_there() -> None:
+    doubtful = range(5, 9)
+    at = Interrupted(doubtful, 9, frozenset(), frozenset(doubtful), LineRanges())
+    assert at.advice(PublishLinesResult()) == (
+        "Published: 0. Lines 5-8 may be published, too, all or the first of them: `abe-redis read` shows the "
+        "last one that is. Continue behind it: with --from-line 9 if all are, with --from-line 5 if none is. "
+        "A Slack envelope is added only once in any case."
+    )
 
 
 @pytest.mark.parametrize("wrong", [" ", "0", "a", "4-2", "1,,2", "-3", "3-", "²"])
