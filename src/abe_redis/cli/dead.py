@@ -49,7 +49,7 @@ def list_(
     lines: Lines = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show dead letters with their reasons, the oldest first.
+    """Show dead letters with their reasons, those of a stream together, the oldest first.
 
     Example: abe-redis dead list slack_events --reason Timeout
 

@@ -107,6 +107,7 @@ def redrive(
     text += f"; {_left(result.left, dry_run)}."
     if result.same_event:
         text += f" Of these, {result.same_event} chosen stay, since newer ones of the same events go back."
+    text += _how_to_choose(result.redriven, result.left, stream)
     _show_change(result, text, is_done=bool(result.redriven), as_json=as_json)
 
 
@@ -146,8 +147,16 @@ def purge(
         )
     done = "would be removed" if dry_run else "removed"
     text = f"{count(result.purged, 'dead letter')} of {plain(result.stream)} {done}; "
-    text += f"{_left(result.left, dry_run)}."
+    text += f"{_left(result.left, dry_run)}.{_how_to_choose(result.purged, result.left, stream)}"
     _show_change(result, text, is_done=bool(result.purged), as_json=as_json)
+
+
+def _how_to_choose(chosen: int, left: int, stream: str) -> str:
+    """Where the names stand by which to choose, if none was chosen."""
+    if chosen or not left:
+        return ""
+    shown = plain(command("dead summary", stream))
+    return f" `{shown}` names the reasons and handlers, `{plain(command('dead list', stream))}` the events."
 
 
 def _left(left: int, dry_run: bool) -> str:  # noqa: FBT001 - of the command
@@ -167,6 +176,6 @@ def _show_change(result: "RedriveResult | PurgeResult", text: str, *, is_done: b
         unknown, listed = plain(", ".join(result.unknown)), plain(command("dead list", result.stream))
         error = (
             f"There is no such dead letter of {plain(result.stream)}: {unknown}. "
-            f"`{listed}` shows those there are.{note}"
+            f"`{listed}` shows those there are; `abe-redis dead show ID` looks in every stream.{note}"
         )
     show_result(result, text + note if not error else text * is_done, as_json=as_json, error=error)

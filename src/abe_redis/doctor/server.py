@@ -58,7 +58,8 @@ async def writing(context: Context) -> AsyncIterator[Finding]:
     except ResponseError as error:
         if failures.passes(error):
             context.refuses_writes = not is_full(error)
-            yield problem(str(failures.explain(error, context.settings, doing="publishing")))
+            said = str(failures.explain(error, context.settings, doing="publishing"))
+            yield problem(said.replace("`abe-redis doctor` says what", "The lines about memory say what"))
             return
         raise
     yield ok("The server takes writes.")
