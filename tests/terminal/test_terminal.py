@@ -128,6 +128,12 @@ def test_top(open_terminal: Open, own_server: Server) -> None:
     top.press("Space")
     top.wait("every 0.2 s")
 
+    with own_server.admin() as admin:
+        admin.config_set("maxmemory", "1")
+        top.wait("maxmemory", "slack_events", "q quit")
+        admin.config_set("maxmemory", "0")
+    top.wait("slack_events", without="maxmemory")
+
     own_server.stop()
     top.wait(
         "could not be reached", "that REDIS_URL is right.", "The table shows the state of", "slack_events"

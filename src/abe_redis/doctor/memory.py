@@ -81,7 +81,8 @@ def holders(
     if stats.dead_letters and _matters(dead_letter_bytes, max_bytes):
         size, letters = mebibytes(dead_letter_bytes), count(stats.dead_letters, "entry", "entries")
         found = f"The dead letters of {stats.stream!r} hold {size} in {letters}."
-        advice = "Look at them with `abe-redis dead summary`, and remove the old ones:"
+        look = command("dead summary", stats.stream)
+        advice = f"`{look}` says what they are. Remove what nobody needs, by its age, reason or handler, as:"
         yield found, advice, command("dead purge", stats.stream, options="--older-than 7d")
 
 

@@ -40,6 +40,6 @@ def top(
         async with RedisMessageQueueBackend(settings, forwards=False) as backend:
             operations = Operations(backend, origin="cli")
             state = State(settings.redis_url, every)
-            await run(state, operations.glance, Console(highlight=False))
+            await run(state, operations.stream_stats, Console(highlight=False))
 
     anyio.run(watch)

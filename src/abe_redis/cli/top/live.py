@@ -13,9 +13,9 @@ from abe_redis.cli.top.keys import keys, single_keys
 from abe_redis.cli.top.screen import draw
 from abe_redis.cli.top.state import State
 from abe_redis.errors import AbeRedisError
-from abe_redis.schemas import StreamStats
+from abe_redis.schemas import StatsResult
 
-type FetchStats = Callable[[], Awaitable[list[StreamStats]]]
+type FetchStats = Callable[[], Awaitable[StatsResult]]
 
 
 async def run(state: State, fetch: FetchStats, console: Console) -> None:
@@ -23,7 +23,7 @@ async def run(state: State, fetch: FetchStats, console: Console) -> None:
 
     Args:
         state: The state to show.
-        fetch: Returns the state of all streams.
+        fetch: Returns the state of all streams, and the problems of the server.
         console: The terminal.
     """
     with single_keys(), Live(console=console, screen=True, auto_refresh=False) as live:
@@ -54,11 +54,11 @@ class _Top:
 
     async def _fetch(self) -> None:
         try:
-            streams = await self.fetch()
+            found = await self.fetch()
         except AbeRedisError as error:
             self.state.trouble = str(error)  # shown above the last known state
             return
-        self.state.take(streams, datetime.now().astimezone())
+        self.state.take(found, datetime.now().astimezone())
 
     async def listen(self) -> None:
         """Carry out the pressed keys, until q or the end of stdin."""

@@ -55,8 +55,7 @@ def _head(state: State, width: int) -> list[Text]:
     lines = [_line(f"abe-redis top   {_name(state.where)}   {when}   {pace}", width, "bold")]
     if state.trouble:
         since = f" The table shows the state of {state.at:%H:%M:%S} UTC." if state.at else ""
-        told = textwrap.wrap(_name(state.trouble) + since, width, max_lines=_MOST_TROUBLE, placeholder=" …")
-        return [*lines, *(_line(one, width, "bold red") for one in told)]
+        return [*lines, *_trouble(_name(state.trouble) + since, width)]
     if state.at is None:  # nothing is known yet, not even that there is nothing
         return [*lines, _line("", width, "")]
     lags = [lag(one) for one in state.streams]
@@ -69,7 +68,13 @@ def _head(state: State, width: int) -> list[Text]:
         f"lag {number(None if None in lags else sum(lag or 0 for lag in lags))}",
         f"dead {number(sum(one.dead_letters for one in state.streams))}",
     )
-    return [*lines, _line("   ".join(facts), width, "")]
+    problems = [one for problem in state.problems for one in _trouble(_name(problem), width)]
+    return [*lines, _line("   ".join(facts), width, ""), *problems[:_MOST_TROUBLE]]
+
+
+def _trouble(sentence: str, width: int) -> list[Text]:
+    told = textwrap.wrap(sentence, width, max_lines=_MOST_TROUBLE, placeholder=" …")
+    return [_line(one, width, "bold red") for one in told]
 
 
 def _table(state: State, width: int, rows: int) -> RenderableType:

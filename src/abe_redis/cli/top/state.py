@@ -5,7 +5,7 @@ from datetime import datetime
 
 from abe_redis.cli.top.columns import SORTS
 from abe_redis.cli.top.rates import Rates
-from abe_redis.schemas import StreamStats
+from abe_redis.schemas import StatsResult, StreamStats
 
 
 @dataclass(slots=True)
@@ -17,8 +17,11 @@ class State:
     every_seconds: float
     rates: Rates = field(default_factory=Rates)
     streams: list[StreamStats] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    """What is wrong with the server."""
     at: datetime | None = None
     trouble: str = ""
+    """Why nothing newer is known."""
     sort: int = 0
     reverse: bool = False
     chosen: str | None = None
@@ -27,10 +30,10 @@ class State:
     """Show the selected stream alone."""
     paused: bool = False
 
-    def take(self, streams: list[StreamStats], at: datetime) -> None:
-        """Replace the streams that are shown."""
-        self.trouble, self.streams, self.at = "", streams, at
-        self.rates.remember(streams)
+    def take(self, found: StatsResult, at: datetime) -> None:
+        """Replace what is shown."""
+        self.trouble, self.streams, self.problems, self.at = "", found.streams, found.problems, at
+        self.rates.remember(found.streams)
 
     def sorted(self) -> list[StreamStats]:
         """The streams in the order of the table."""
