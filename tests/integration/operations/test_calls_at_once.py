@@ -43,6 +43,7 @@ async def waits_for_an_event(redis: Redis) -> bool:
     return any(client["cmd"] == "xreadgroup" and "b" in client["flags"] for client in clients)
 
 
+@pytest.mark.one_server
 async def test_what_one_call_is_given_stays_when_another_one_is_cancelled(
     agent: Operations, redis: Redis
 ) -> None:
@@ -112,6 +113,7 @@ async def test_leases_may_be_given_back_while_they_are_renewed(agent: Operations
     assert agent.agent_leases.every() == []
 
 
+@pytest.mark.one_server
 async def test_a_call_that_waits_takes_nothing_when_the_group_is_paused(
     agent: Operations, backend: RedisMessageQueueBackend, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
