@@ -1,13 +1,17 @@
 """top: the queue, live in a terminal."""
 
 import sys
-from typing import Annotated
+from contextlib import suppress
+from typing import TYPE_CHECKING, Annotated
 
 import anyio
 import typer
 
 from abe_redis.cli.app import INSPECT, app
-from abe_redis.errors import RequestError
+from abe_redis.errors import AbeRedisError, RequestError
+
+if TYPE_CHECKING:
+    from abe_redis.schemas import StreamStats
 
 
 @app.command(rich_help_panel=INSPECT)
@@ -39,7 +43,13 @@ def top(
     async def watch() -> None:
         async with RedisMessageQueueBackend(settings, forwards=False) as backend:
             operations = Operations(backend, origin="cli")
-            state = State(settings.redis_url, every)
-            await run(state, operations.stream_stats, Console(highlight=False))
+
+            async def fetch() -> "tuple[list[StreamStats], list[str]]":
+                streams, problems = await operations.glance(), list[str]()
+                with suppress(AbeRedisError):  # more than what was asked for
+                    problems = await operations.causes(streams)
+                return streams, problems
+
+            await run(State(settings.redis_url, every), fetch, Console(highlight=False))
 
     anyio.run(watch)

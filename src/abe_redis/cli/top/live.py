@@ -13,9 +13,9 @@ from abe_redis.cli.top.keys import keys, single_keys
 from abe_redis.cli.top.screen import draw
 from abe_redis.cli.top.state import State
 from abe_redis.errors import AbeRedisError
-from abe_redis.schemas import StatsResult
+from abe_redis.schemas import StreamStats
 
-type FetchStats = Callable[[], Awaitable[StatsResult]]
+type FetchStats = Callable[[], Awaitable[tuple[list[StreamStats], list[str]]]]
 
 
 async def run(state: State, fetch: FetchStats, console: Console) -> None:
@@ -54,11 +54,11 @@ class _Top:
 
     async def _fetch(self) -> None:
         try:
-            found = await self.fetch()
+            streams, problems = await self.fetch()
         except AbeRedisError as error:
             self.state.trouble = str(error)  # shown above the last known state
             return
-        self.state.take(found, datetime.now().astimezone())
+        self.state.take(streams, problems, datetime.now().astimezone())
 
     async def listen(self) -> None:
         """Carry out the pressed keys, until q or the end of stdin."""

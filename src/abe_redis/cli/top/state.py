@@ -5,7 +5,7 @@ from datetime import datetime
 
 from abe_redis.cli.top.columns import SORTS
 from abe_redis.cli.top.rates import Rates
-from abe_redis.schemas import StatsResult, StreamStats
+from abe_redis.schemas import StreamStats
 
 
 @dataclass(slots=True)
@@ -30,10 +30,10 @@ class State:
     """Show the selected stream alone."""
     paused: bool = False
 
-    def take(self, found: StatsResult, at: datetime) -> None:
+    def take(self, streams: list[StreamStats], problems: list[str], at: datetime) -> None:
         """Replace what is shown."""
-        self.trouble, self.streams, self.problems, self.at = "", found.streams, found.problems, at
-        self.rates.remember(found.streams)
+        self.trouble, self.streams, self.problems, self.at = "", streams, problems, at
+        self.rates.remember(streams)
 
     def sorted(self) -> list[StreamStats]:
         """The streams in the order of the table."""
