@@ -65,33 +65,32 @@ local function make_ready(group)
   return (make_again(stream, records, group, from, read))
 end
 
-for i = 2, #ARGV do
-  local id = ARGV[i]
+-- Answers an error, if the stream or its group takes none; then it stays among the dead letters.
+local function redrive(id)
   local entry = redis.call('XRANGE', dead, id, id)[1]
-  if entry then
-    local fields, ours = split(entry[2])
-    local group = ours['abe:group']
-    local length = redis.call('XLEN', stream)
-    if length >= hard_maxlen then
-      move_others_past()
-      return full(records, hard_maxlen, length)
-    end
-    if group then
-      local refused = make_ready(group)
-      if refused then
-        move_others_past()
-        return refused
-      end
-      fields[#fields + 1], fields[#fields + 2] = 'abe:only', group
-      at_end[group] = nil
-    else
-      is_for_all = true
-    end
-    fields[#fields + 1], fields[#fields + 2] = 'abe:first', ours['abe:id'] or id
-    last_id = redis.call('XADD', stream, '*', unpack(fields))
-    redis.call('XDEL', dead, id)
-    moved[#moved + 1] = id
+  if not entry then return end
+  local fields, ours = split(entry[2])
+  local group = ours['abe:group']
+  local length = redis.call('XLEN', stream)
+  if length >= hard_maxlen then return full(records, hard_maxlen, length) end
+  if group then
+    local refused = make_ready(group)
+    if refused then return refused end
+    fields[#fields + 1], fields[#fields + 2] = 'abe:only', group
+    at_end[group] = nil
+  else
+    is_for_all = true
   end
+  fields[#fields + 1], fields[#fields + 2] = 'abe:first', ours['abe:id'] or id
+  last_id = redis.call('XADD', stream, '*', unpack(fields))
+  redis.call('XDEL', dead, id)
+  moved[#moved + 1] = id
+end
+
+local refused
+for i = 2, #ARGV do
+  refused = redrive(ARGV[i])
+  if refused then break end
 end
 move_others_past()
-return moved
+return refused or moved
