@@ -82,12 +82,11 @@ class Emptying:
             try:
                 self._return_room(_PAGES)
             except OutboxFullError:
+                self._free_log()
                 self._return_room(_FEW_PAGES)
             self._restore()
 
     def _return_room(self, pages: int) -> None:
-        if pages == _FEW_PAGES:
-            self._free_log()
         while True:
             with self._transaction() as database:
                 if pages == _FEW_PAGES:
