@@ -12,6 +12,9 @@ from redis.exceptions import RedisError
 STREAM_FULL = "STREAMFULL"
 """The answer of the scripts for a stream that has `REDIS_STREAM_HARD_MAXLEN` entries."""
 
+DOCTOR_SAYS = "`abe-redis doctor` says"
+"""How the advice about memory begins, for which the doctor itself names its own lines."""
+
 
 @dataclass(frozen=True, slots=True)
 class State:
@@ -60,7 +63,7 @@ _BY_CODE = {
     ),
     "OOM": State(
         "has no memory left",
-        "`abe-redis doctor` says what holds its memory, and what frees it. Else raise its maxmemory.",
+        f"{DOCTOR_SAYS} what holds its memory, and what frees it. Else raise its maxmemory.",
         is_full=True,
     ),
     "READONLY": State(

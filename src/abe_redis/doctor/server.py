@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 from redis.exceptions import NoPermissionError, ResponseError
 
 from abe_redis.client import failures
-from abe_redis.client.passing_states import is_full
+from abe_redis.client.passing_states import DOCTOR_SAYS, is_full
 from abe_redis.client.tls import about_unused_files
 from abe_redis.client.version import OLDEST, is_old
 from abe_redis.doctor.context import Context, Finding, fullness, ok, problem, warning
@@ -59,7 +59,7 @@ async def writing(context: Context) -> AsyncIterator[Finding]:
         if failures.passes(error):
             context.refuses_writes = not is_full(error)
             said = str(failures.explain(error, context.settings, doing="publishing"))
-            yield problem(said.replace("`abe-redis doctor` says what", "The lines about memory say what"))
+            yield problem(said.replace(DOCTOR_SAYS, "The lines about memory say"))
             return
         raise
     yield ok("The server takes writes.")
