@@ -20,7 +20,7 @@ from tests.integration.agents import asking, server, size
 from tests.integration.conftest import MakeBackend
 
 STREAM = "slack_events"
-EVENTS = 50
+EVENTS = 100
 
 
 def deep(levels: int, size_of: int) -> dict[str, Any]:

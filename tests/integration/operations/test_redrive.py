@@ -192,7 +192,6 @@ import anyio
 from abe_redis import RedisMessageQueueBackend
 from abe_redis.operations.dead_letter_choice import Choice
 from abe_redis.operations.dead_letters import DeadLetters
-from abe_redis.operations.groups import Groups
 from abe_redis.operations.scope import Scope
 
 async def main():
